@@ -1,0 +1,41 @@
+"""What the command lines share: errors of one sentence, Ctrl-C, and which checkpoint is meant.
+
+Nothing here imports torch, which takes seconds: `--help` and bad arguments are to answer at once.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+
+
+class OneSentenceParser(argparse.ArgumentParser):
+    """Bad arguments get one sentence on standard error, without the usage, and exit status 2."""
+
+    def error(self, message):
+        self.exit(fail(message))
+
+
+def fail(sentence):
+    """Say on standard error what was wrong. Returns the exit status for it."""
+    print(f"{Path(sys.argv[0]).name}: {sentence}", file=sys.stderr)
+    return 2
+
+
+def needs(error):
+    """The sentence for a ModuleNotFoundError."""
+    return f"{error.name} is not installed; run: pip install -r requirements.txt"
+
+
+def stop_quietly():
+    """Let Ctrl-C, or a reader like `head` that has seen enough, end the script without a traceback."""
+    for name in ("SIGINT", "SIGPIPE"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+
+
+def default_checkpoint(part):
+    """What you trained last, else what this repository brings."""
+    trained = Path("runs", f"part{part}.pt")
+    return trained if os.path.lexists(trained) else Path(__file__).parent / "pretrained" / trained.name

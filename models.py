@@ -1,0 +1,199 @@
+"""The two networks, and how they are saved and loaded.
+
+Both are an `nn.RNN` with two input units and ReLU, and one output unit that gives a logit: above zero is digit 1.
+What helps them to learn is in here too, and the training loop knows nothing of it: noise on what is remembered, and
+constraints on the weights as parametrizations. A checkpoint holds plain weights, without either.
+
+Tensors: B batch, T time steps, H hidden units.
+"""
+
+import hashlib
+import os
+import time
+import zipfile
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+
+class RankOne(nn.Module):
+    """The recurrent matrix (H, H) as an outer product u vᵀ: from step to step the network remembers one number, v·h.
+
+    An adder needs to remember one carry and no more. On one number it can be proven right: see certify.py.
+    """
+
+    def forward(self, u, v):
+        return torch.outer(u, v)
+
+    def right_inverse(self, matrix):
+        left, values, right = torch.linalg.svd(matrix)
+        return left[:, 0] * values[0].sqrt(), right[0] * values[0].sqrt()
+
+
+class Adder(nn.Module):
+    """What both parts share: the layers, and noise on the digits while training.
+
+    Gaussian noise of standard deviation `noise` is added to the digits that it reads, and so to all that it
+    remembers. Memory that only just holds then loses the carry and costs loss, so training finds memory that pulls
+    itself back into place (noise in recurrent training: Jim, Giles & Horne 1996).
+    """
+
+    part = None
+
+    def __init__(self, hidden, noise):
+        super().__init__()
+        self.hidden, self.noise = hidden, noise
+        self.rnn = nn.RNN(2, hidden, nonlinearity="relu", batch_first=True)
+        self.output = nn.Linear(hidden, 1)
+
+    def blur(self, inputs):
+        return inputs + self.noise * torch.randn_like(inputs) if self.training and self.noise else inputs
+
+
+class SynchronousAdder(Adder):
+    """Part 1: one digit of each number in, one digit of the sum out, at every step; lowest digit first.
+
+    With `constrained`, the recurrent matrix is of rank one (see RankOne).
+    """
+
+    part = 1
+
+    def __init__(self, hidden=10, noise=0.1, constrained=True):
+        super().__init__(hidden, noise)
+        if constrained:
+            parametrize.register_parametrization(self.rnn, "weight_hh_l0", RankOne())
+
+    def forward(self, inputs):
+        """Inputs (B, T, 2) to the logits of the sum's digits (B, T)."""
+        return self.advance(self.blur(inputs))[0]
+
+    def advance(self, inputs, state=None):
+        """One piece of a sequence: inputs (B, T, 2) and the state before them to logits (B, T) and the state after.
+
+        States are (1, B, H); None is the one of zeros, where every sum starts.
+        """
+        with parametrize.cached():  # make the outer product once, not at every access
+            states, state = self.rnn(inputs, state)
+        return self.output(states).squeeze(2), state
+
+
+MODELS = {model.part: model for model in (SynchronousAdder,)}
+WEIGHTS = ("rnn.weight_ih_l0", "rnn.weight_hh_l0", "rnn.bias_ih_l0", "rnn.bias_hh_l0", "output.weight", "output.bias")
+LARGEST_FILE = 16 * 2**20  # bytes; ours have some kilobytes, so what is larger is something else
+
+
+class CheckpointError(Exception):
+    """A checkpoint that cannot be used. The message is a sentence for the user."""
+
+
+def choose_device(name="auto"):
+    """The torch device for "auto", "cpu" or "cuda". Raises ValueError when it is not there.
+
+    On the CPU it also sets one thread, unless OMP_NUM_THREADS says otherwise: on matrices this small a second thread
+    costs more in waiting than it brings. On a GPU it turns off TF32, which would round the weights to ten bits.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("torch sees no CUDA device here; leave --device away, or install torch for CUDA.")
+    device = torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    torch.backends.cudnn.allow_tf32 = False
+    if device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
+    return device
+
+
+def save(model, path, epoch, loss, seed):
+    """Write a checkpoint: the six plain weights, and where they come from. Raises OSError when it cannot."""
+    weights = {name: _weight(model, name).detach().cpu().clone() for name in WEIGHTS}
+    checkpoint = dict(part=model.part, hidden=model.hidden, state_dict=weights, epoch=epoch, loss=loss, seed=seed)
+    write_whole(path, lambda file: torch.save(checkpoint, file))
+
+
+def write_whole(path, write):
+    """Call `write` with a file that appears at `path` whole or not at all: written beside, flushed, moved over it."""
+    path = Path(path)
+    for left in path.parent.glob(f"{path.name}.*.tmp"):  # by a process that was killed while it wrote
+        if time.time() - left.stat().st_mtime > 60:
+            left.unlink(missing_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def load(path, part, device="cpu"):
+    """Read a checkpoint that `save` wrote: the network, ready to deploy, and the dict that was saved.
+
+    Raises CheckpointError, with a sentence that says what is wrong with the file.
+    """
+    checkpoint = _read(path)
+    _check(checkpoint, path, part)
+    model = MODELS[part](checkpoint["hidden"], constrained=False)
+    model.load_state_dict(checkpoint["state_dict"])
+    return model.to(device).eval(), checkpoint
+
+
+def fingerprint(state_dict):
+    """SHA-256 of the weights, as hexadecimal text: evidence names the network that it speaks of by it."""
+    weights = b"".join(state_dict[name].numpy().tobytes() for name in WEIGHTS)
+    return hashlib.sha256(weights).hexdigest()
+
+
+def _weight(model, name):
+    layer, parameter = name.split(".")
+    return getattr(getattr(model, layer), parameter)
+
+
+def _read(path):
+    """The checkpoint as a plain object. Nothing in the file is run, and no more memory taken than the file has bytes."""
+    try:
+        if Path(path).stat().st_size > LARGEST_FILE:
+            raise CheckpointError(f"{path} is larger than any checkpoint of these networks; give one that a training script wrote.")
+        with zipfile.ZipFile(path) as archive:
+            stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
+            whole = stored and archive.testzip() is None
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} does not exist; train a network first, or name its file with --model.") from None
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from None
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError, EOFError):
+        whole = False
+    broken = CheckpointError(f"{path} is no checkpoint, or a damaged one; give one that a training script wrote.")
+    if not whole:
+        raise broken
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # whatever a file can hold that is not ours; with weights_only it is refused, never run
+        raise broken from None
+
+
+def _check(checkpoint, path, part):
+    def wrong(what):
+        raise CheckpointError(f"{path} is not a checkpoint of Part {part}: {what}.")
+
+    if not isinstance(checkpoint, dict):
+        wrong(f"it holds a {type(checkpoint).__name__} and not a dict")
+    for key, kind in dict(part=int, hidden=int, state_dict=dict, epoch=int, loss=float, seed=int).items():
+        if type(checkpoint.get(key)) is not kind:
+            wrong(f"its entry {key!r} is missing or no {kind.__name__}")
+    if checkpoint["part"] != part:
+        wrong(f"it says that it is of Part {checkpoint['part']}")
+    hidden, weights = checkpoint["hidden"], checkpoint["state_dict"]
+    if not 1 <= hidden <= 1000:
+        wrong(f"{hidden} hidden units is none of the sizes from 1 to 1000")
+    shapes = ((hidden, 2), (hidden, hidden), (hidden,), (hidden,), (1, hidden), (1,))
+    if set(weights) != set(WEIGHTS):
+        wrong(f"its weights must be {', '.join(WEIGHTS)}")
+    for name, shape in zip(WEIGHTS, shapes):
+        weight = weights[name]
+        if not isinstance(weight, torch.Tensor) or weight.shape != shape or weight.dtype != torch.float32:
+            wrong(f"{name} must be a float32 tensor of shape {shape}")
+        if weight.layout != torch.strided or not weight.isfinite().all():
+            wrong(f"{name} has values that are not finite")
