@@ -26,8 +26,11 @@ Numerical Algorithms, 2002, section 3.1), and by 2⁻¹²⁶ an operation where 
 
 """
 
+import os
 import sys
+import time
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -225,6 +228,83 @@ def find_counterexample(model, length=3000):
     return a + 2 ** (place + 1), b, place  # one more digit, so that the wrong one is surely asked for
 
 
+# ---- Part 2: every case ----
+
+DIGITS = 16  # of a number in Part 2; the network reads one more, a zero, before them
+
+
+def exhaust(state_dict, device="cpu", block=7, report=lambda share: None, every=1, workers=None):
+    """Run Part 2's network on all 3¹⁶ sequences of column sums, highest first: of digits 0 + 0, 0 + 1 or 1 + 0, 1 + 1.
+
+    The sequences are a tree: those that begin alike share the steps that read the beginning. The states after the
+    first 16 - block columns are kept, and from each a batch of 3^block sequences is finished; `every` n runs only
+    each n-th batch. Returns how many sums are wrong and the worst of ten batches, as (margin, sequence), worst
+    first. A sum's margin is the smallest of its logits, counted on the side of zero where each should be.
+    """
+    import torch
+
+    weights = {name: weight.to(device) for name, weight in state_dict.items()}
+    W_ih, W_hh, w = weights["rnn.weight_ih_l0"], weights["rnn.weight_hh_l0"], weights["output.weight"]
+    bias = (weights["rnn.bias_ih_l0"] + weights["rnn.bias_hh_l0"])[:, None]
+    drive = [column * W_ih[:, :1] + bias for column in range(3)]
+
+    def step(states, column):  # states are (H, N), for N sequences
+        return torch.addmm(drive[column].expand(-1, states.shape[1]), W_hh, states).relu_()
+
+    def grow(states, sums, columns):
+        """All continuations by so many columns; the latest column varies slowest."""
+        for _ in range(columns):
+            states = torch.cat([step(states, column) for column in range(3)], dim=1)
+            sums = torch.cat([2 * sums + column for column in range(3)])
+        return states, sums
+
+    def columns_of(place, columns):
+        return tuple(place // 3**k % 3 for k in range(columns))
+
+    states = step(torch.zeros(len(W_hh), 1, device=device), 0)
+    states, sums = grow(states, torch.zeros(1, dtype=torch.long, device=device), DIGITS - block)
+
+    def finish(first):
+        """The batch that continues one beginning: its number of wrong sums, smallest margin, and that one's columns."""
+        state, total = grow(states[:, first : first + 1], sums[first : first + 1], block)
+        margins = torch.full(total.shape, float("inf"), device=device)
+        for place in range(DIGITS, -1, -1):  # of the sum's digits, highest first
+            state = step(state, 0)
+            logits = torch.addmm(weights["output.bias"][:, None], w, state)[0]
+            margins = torch.minimum(margins, torch.where((total >> place & 1).bool(), logits, -logits))
+        margin, place = margins.min(0)
+        columns = columns_of(first, DIGITS - block) + columns_of(place.item(), block)
+        return int((margins <= 0).sum()), margin.item(), columns
+
+    wrong, worst, firsts = 0, [], range(0, len(sums), every)
+    # One batch a core: threads of Python's, since torch's own would have to wait for each other at every step.
+    with ThreadPoolExecutor(workers or (1 if str(device).startswith("cuda") else os.cpu_count())) as pool:
+        for done, (batch_wrong, margin, columns) in enumerate(pool.map(finish, firsts), 1):
+            wrong += batch_wrong
+            worst = sorted([*worst, (margin, columns)])[:10]
+            report(done / len(firsts))
+    return wrong, worst
+
+
+def as_pair(columns):
+    """Two integers with these column sums."""
+    from dataset import to_integer
+
+    return tuple(to_integer([int(column >= least) for column in columns], "highest") for least in (1, 2))
+
+
+def rounding_difference(model, sequences):
+    """The largest difference between the logits of the deployed network, in float32, and the same in float64."""
+    import copy
+
+    import torch
+
+    columns = torch.tensor([(0, *columns) for columns in sequences])
+    inputs = torch.stack((columns >= 1, columns >= 2), dim=2)
+    with torch.inference_mode():
+        return (copy.deepcopy(model).double()(inputs.double()) - model(inputs.float())).abs().max().item()
+
+
 # ---- what is printed and drawn ----
 
 
@@ -256,6 +336,36 @@ def certify_part1(model, checkpoint, picture):
         print(f"counterexample: digit {place} (of value 2^{place}) is wrong in\npython deploy.py {a:#x} {b:#x}")
     else:
         print("no counterexample found: the network may be right, or wrong where the search did not look")
+    return False
+
+
+def certify_part2(model, checkpoint, device):
+    """Run every case of Part 2 and print what came of it. Returns whether every sum is right."""
+    import torch
+
+    weights = checkpoint["state_dict"]
+    if not torch.equal(weights["rnn.weight_ih_l0"][:, 0], weights["rnn.weight_ih_l0"][:, 1]):
+        print("not proven: its two input weights differ, so that pairs with the same column sums are different cases")
+        return False
+    start = time.perf_counter()
+
+    def report(share):
+        left = (time.perf_counter() - start) * (1 - share) / share
+        bar = "#" * int(30 * share)
+        print(f"\r[{bar:<30}] {100 * share:5.1f} %  {left:4.0f} s to go ", end="" if share < 1 else "\n", file=sys.stderr, flush=True)
+
+    wrong, worst = exhaust(weights, device, 12 if device.type == "cuda" else 7, report)
+    margin = worst[0][0]
+    generator = torch.Generator().manual_seed(0)
+    sample = torch.randint(3, (100_000, DIGITS), generator=generator).tolist() + [columns for _, columns in worst]
+    print(f"cases     {3**DIGITS} sequences of {DIGITS} column sums, which are all {4**DIGITS} pairs of {DIGITS}-digit numbers")
+    print(f"wrong     {wrong} of the {3**DIGITS} sums")
+    print(f"margin    every logit is on its side by {margin:.4f} or more" if margin > 0 else f"margin    the worst logit is on the wrong side by {-margin:.4f}")
+    print(f"rounding  on {len(sample)} cases float32 and float64 logits differ by at most {rounding_difference(model, sample):.1e}")
+    if wrong == 0:
+        print("exact     the network is right on all of them")
+        return True
+    print("counterexample:\npython deploy.py --part 2 {} {}".format(*as_pair(worst[0][1])))
     return False
 
 
@@ -308,11 +418,14 @@ def main():
         return fail(needs(error))
     path = arguments.model or default_checkpoint(arguments.part)
     try:
-        choose_device("cpu")
+        device = choose_device(arguments.device if arguments.part == 2 else "cpu")
         model, checkpoint = load(path, arguments.part)
         print(f"model     {path}, weights {fingerprint(checkpoint['state_dict'])[:16]}")
-        proven = certify_part1(model, checkpoint, arguments.picture)
-    except CheckpointError as error:
+        if arguments.part == 1:
+            proven = certify_part1(model, checkpoint, arguments.picture)
+        else:
+            proven = certify_part2(model, checkpoint, device)
+    except (CheckpointError, ValueError) as error:
         return fail(str(error))
     except OSError as error:
         return fail(f"cannot write {arguments.picture}: {error.strerror or error}.")
@@ -325,6 +438,7 @@ def parse():
     parser.add_argument("--part", type=int, choices=(1, 2), default=1, help="1: the proof; 2: every case; default 1")
     parser.add_argument("--model", type=Path, help="checkpoint; default runs/partN.pt if there, else pretrained/partN.pt")
     parser.add_argument("--picture", type=Path, default=Path("runs/carry_line.png"), help="where Part 1's picture goes")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where Part 2's cases run; auto: cuda when present")
     return parser.parse_args()
 
 

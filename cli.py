@@ -38,4 +38,7 @@ def stop_quietly():
 def default_checkpoint(part):
     """What you trained last, else what this repository brings."""
     trained = Path("runs", f"part{part}.pt")
-    return trained if os.path.lexists(trained) else Path(__file__).parent / "pretrained" / trained.name
+    shipped = Path(__file__).parent / "pretrained" / trained.name
+    if os.path.lexists(trained):
+        return trained
+    return shipped.relative_to(Path.cwd()) if shipped.is_relative_to(Path.cwd()) else shipped

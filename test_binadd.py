@@ -329,6 +329,100 @@ class Checkpoints(TemporaryFolder):
         self.assertEqual(list(self.folder.iterdir()), [path])
 
 
+class Part2Network(unittest.TestCase):
+    def setUp(self):
+        self.model, self.checkpoint = models.load(SHIPPED[2], 2)
+
+    def assert_right(self, pairs):
+        inputs, sums = batch(pairs, 17, "highest")
+        wrong = (digits_of(self.model, inputs) != sums).any(1)
+        self.assertEqual([pair for pair, is_wrong in zip(pairs, wrong) if is_wrong], [])
+
+    def test_it_is_the_assignments(self):
+        shapes = {name: tuple(weight.shape) for name, weight in self.checkpoint["state_dict"].items()}
+        self.assertEqual(shapes, {"rnn.weight_ih_l0": (100, 2), "rnn.weight_hh_l0": (100, 100), "rnn.bias_ih_l0": (100,), "rnn.bias_hh_l0": (100,),
+                                  "output.weight": (1, 100), "output.bias": (1,)})  # fmt: skip
+        self.assertEqual((self.model.rnn.nonlinearity, self.model.rnn.num_layers, self.model.rnn.bidirectional), ("relu", 1, False))
+
+    def test_it_reads_everything_before_it_answers(self):
+        """The logits are those of a plain nn.RNN that is fed with all pairs, then as many zeros, read out after each zero."""
+        rnn, output = torch.nn.RNN(2, 100, nonlinearity="relu"), torch.nn.Linear(100, 1)
+        weights = self.checkpoint["state_dict"]
+        rnn.load_state_dict({name[4:]: weight for name, weight in weights.items() if name.startswith("rnn.")})
+        output.load_state_dict({name[7:]: weight for name, weight in weights.items() if name.startswith("output.")})
+        inputs, _ = batch([(180, 23)], 17, "highest")
+        with torch.no_grad():
+            _, state = rnn(inputs[0])  # all that is left of the numbers
+            logits = []
+            for _ in range(17):
+                states, state = rnn(torch.zeros(1, 2), state)
+                logits.append(output(states[0]).item())
+            self.assertTrue(torch.allclose(torch.tensor(logits), self.model(inputs)[0], atol=1e-4))
+
+    def test_the_last_pair_changes_the_first_answer(self):
+        inputs, _ = batch([(0xFFFF, 0), (0xFFFF, 1)], 17, "highest")
+        self.assertTrue(torch.equal(inputs[0, :16], inputs[1, :16]))
+        self.assertEqual(digits_of(self.model, inputs)[:, 0].tolist(), [0, 1])
+
+    def test_every_pair_to_6_bits(self):
+        self.assert_right([(a, b) for a in range(64) for b in range(64)])
+
+    def test_worst_cases(self):
+        ones = 0xFFFF
+        runs = [(ones >> high & ~((1 << low) - 1), 1 << low) for high in range(16) for low in range(16 - high)]
+        spoilt = [(a ^ (1 << place), b) for a, b in runs for place in range(16)]
+        self.assert_right(runs + [(b, a) for a, b in runs] + spoilt + [(a, ones) for a, _ in spoilt] + [(0, 0), (ones, ones), (0x5555, 0xAAAA), (0xAAAA, 0xAAAA)])
+
+    def test_random_full_length_pairs(self):
+        generator = random.Random(4)
+        self.assert_right([(generator.getrandbits(16), generator.getrandbits(16)) for _ in range(5000)])
+
+    def test_rings_are_shift_registers(self):
+        torch.manual_seed(0)
+        matrix = models.rings(100, 17)
+        self.assertEqual(int((matrix > 0.5).sum()), 85)
+        state = torch.zeros(100)
+        state[20] = 1.0
+        for step in range(17):
+            self.assertEqual(state.argmax().item(), 17 + (3 + step) % 17)
+            state = (matrix > 0.5).float() @ state
+        self.assertEqual(state.argmax().item(), 20)
+
+    def test_input_weights_stay_tied(self):
+        model = models.DelayedAdder(hidden=34)
+        model(torch.randint(2, (4, 17, 2)).float()).sum().backward()
+        torch.optim.SGD(model.parameters(), lr=0.1).step()
+        self.assertTrue(torch.equal(model.rnn.weight_ih_l0[:, 0], model.rnn.weight_ih_l0[:, 1]))
+
+    def test_exhaustion_agrees_with_the_network(self):
+        """On every 6561st beginning, against the deployed network on real pairs; and it finds planted faults."""
+        wrong, worst = certify.exhaust(self.checkpoint["state_dict"], every=6561)
+        self.assertEqual(wrong, 0)
+        self.assertEqual(len(worst), 3)
+        for margin, columns in worst:
+            a, b = certify.as_pair(columns)
+            inputs, sums = batch([(a, b)], 17, "highest")
+            self.assertEqual((inputs.sum(2)[0, 1:]).int().tolist(), list(columns))
+            with torch.no_grad():
+                self.assertAlmostEqual((self.model(inputs) * (2 * sums - 1)).min().item(), margin, places=2)
+        faulty = {**self.checkpoint["state_dict"], "output.bias": self.checkpoint["state_dict"]["output.bias"] + worst[0][0] + 8}
+        wrong, worst = certify.exhaust(faulty, every=6561)
+        self.assertGreater(wrong, 0)
+        self.assertLess(worst[0][0], 0)
+        a, b = certify.as_pair(worst[0][1])
+        model = models.DelayedAdder(constrained=False).eval()
+        model.load_state_dict(faulty)
+        inputs, sums = batch([(a, b)], 17, "highest")
+        self.assertFalse(torch.equal(digits_of(model, inputs), sums.int()))
+
+    def test_the_evidence_speaks_of_the_shipped_networks(self):
+        for part, name in ((1, "certificate_part1.txt"), (2, "certificate_part2.txt")):
+            fingerprint = models.fingerprint(models.load(SHIPPED[part], part)[1]["state_dict"])
+            text = (HERE / "experiments" / name).read_text()
+            self.assertIn(f"weights {fingerprint[:16]}", text)
+            self.assertIn("\nproven " if part == 1 else "\nwrong     0 of the 43046721 sums", text)
+
+
 class Certificate(unittest.TestCase):
     def setUp(self):
         self.weights = models.load(SHIPPED[1], 1)[1]["state_dict"]
@@ -575,6 +669,20 @@ class Scripts(TemporaryFolder):
         first, rest = added.stdout.split("\n", 1)
         self.assertIn("proven", first)
         self.assertEqual(rest, EXAMPLE)
+
+    def test_part_2_writes_highest_digits_first_and_refuses_long_numbers(self):
+        status, output, errors = self.deployed("--part", 2, 180, 23, "--model", SHIPPED[2])
+        self.assertEqual((status, errors), (0, ""))
+        self.assertIn("input 1   0,0,0,0,0,0,0,0,0,1,0,1,1,0,1,0,0 = 180\n", output)
+        self.assertIn("output    0,0,0,0,0,0,0,0,0,1,1,0,0,1,0,1,1 = 203\n", output)
+        self.assertIn("accuracy  100.00 % (17 of 17 digits)", output)
+        status, output, errors = self.deployed("--part", 2, 2**16, 1)
+        self.assertEqual((status, output), (2, ""))
+        self.assertRegex(errors, "memory is sized for 16.*Part 1 adds any length")
+        for part in (1, 2):
+            status, _, errors = self.deployed("--part", part, 1, 1, "--model", SHIPPED[3 - part])
+            self.assertEqual(status, 2)
+            self.assertIn(f"it says that it is of Part {3 - part}", errors)
 
     def test_integers_of_every_kind(self):
         for a, b in (("0", "0"), ("0xfF", "0b1"), ("0o17", "1_000"), ("007", "+1"), (hex(2**3000 - 1), "1"), (str(10**5000), "0x1")):

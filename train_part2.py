@@ -1,0 +1,30 @@
+"""Train Part 2: a recurrent network with a hundred ReLU units that reads two 16-digit numbers, then writes their sum.
+
+    python train_part2.py                 some two minutes on two cores; writes runs/part2.pt and runs/part2_loss.png
+    python deploy.py --part 2 180 23      add with it
+    python certify.py --part 2            try it on all 2³² pairs
+
+The training procedure is Part 1's; only the settings differ.
+"""
+
+import sys
+
+from train_part1 import BATCH, ITERATIONS, run
+
+
+def part2():
+    """Part 2's settings: the network, the training data, the held-out data and the highest learning rate.
+
+    Few random numbers have long carries, and few of random length are long: so half of the samples have a run of
+    columns that pass a carry on, and nine tenths have all 16 digits.
+    """
+    from dataset import BinaryAddition
+    from models import DelayedAdder
+
+    data = BinaryAddition(size=ITERATIONS * BATCH, order="highest", length=17, full=0.9, skewed=0.25, runs=0.5)
+    held_out = BinaryAddition(size=1024, order="highest", length=17, full=1.0, skewed=0.0)
+    return DelayedAdder(hidden=100), data, held_out, 3e-3
+
+
+if __name__ == "__main__":
+    sys.exit(run(2, part2, __doc__.splitlines()[0]))
