@@ -28,8 +28,9 @@ class RankOne(nn.Module):
         return torch.outer(u, v)
 
     def right_inverse(self, matrix):
-        left, values, right = torch.linalg.svd(matrix)
-        return left[:, 0] * values[0].sqrt(), right[0] * values[0].sqrt()
+        """u, v with the row and the column of the largest entry: exact for a matrix that is of rank one."""
+        row, column = divmod(matrix.abs().argmax().item(), matrix.shape[1])
+        return matrix[:, column] / matrix[row, column], matrix[row]
 
 
 class Adder(nn.Module):
@@ -55,13 +56,22 @@ class Adder(nn.Module):
 class SynchronousAdder(Adder):
     """Part 1: one digit of each number in, one digit of the sum out, at every step; lowest digit first.
 
-    With `constrained`, the recurrent matrix is of rank one (see RankOne).
+    With `constrained`, the recurrent matrix is of rank one (see RankOne). With `counting`, it starts with units that count:
+    unit j is relu(x₁ + x₂ + s - k_j), with the kinks k_j spread over what a column and its carry can add up to, and
+    s = v·h with random v. What to remember and what to write is left to learn. From PyTorch's start a tenth of the networks or
+    more get stuck (experiments/sweep_part1.py).
     """
 
     part = 1
 
-    def __init__(self, hidden=10, noise=0.1, constrained=True):
+    def __init__(self, hidden=10, noise=0.1, constrained=True, counting=True):
         super().__init__(hidden, noise)
+        if counting:
+            with torch.no_grad():
+                self.rnn.weight_ih_l0.fill_(1)
+                self.rnn.weight_hh_l0.copy_(self.rnn.weight_hh_l0[0].expand(hidden, hidden).clone())
+                self.rnn.bias_ih_l0.copy_(-torch.linspace(-0.4, 2.75, hidden))
+                self.rnn.bias_hh_l0.zero_()
         if constrained:
             parametrize.register_parametrization(self.rnn, "weight_hh_l0", RankOne())
 

@@ -28,7 +28,7 @@ def part1():
 
     data = BinaryAddition(size=ITERATIONS * BATCH)
     held_out = BinaryAddition(size=1024, max_digits=32, full=1.0)  # twice as long as in training
-    return SynchronousAdder(hidden=10), data, held_out, 1e-2
+    return SynchronousAdder(hidden=10), data, held_out, 3e-2
 
 
 def train(model, data, held_out, learning_rate, path, epochs=100, seed=0, device="cpu", stopped=lambda: False):

@@ -13,23 +13,25 @@ import models
 import train_part1
 
 TABLE = "part1_sweep.csv"
-VARIANTS = {  # name: (seeds, rank one, noise, skewed)
-    "default": (50, True, 0.1, 0.5),
-    "not of rank one": (10, False, 0.1, 0.5),
-    "no noise": (10, True, 0.0, 0.5),
-    "no skewed digits": (10, True, 0.1, 0.0),
-    "plain": (10, False, 0.0, 0.0),
+VARIANTS = {  # name: (seeds, settings that differ)
+    "default": (50, {}),
+    "not of rank one": (10, {"constrained": False}),
+    "no noise": (10, {"noise": 0.0}),
+    "no skewed digits": (10, {"skewed": 0.0}),
+    "PyTorch's start": (10, {"counting": False}),
+    "plain": (10, {"constrained": False, "noise": 0.0, "skewed": 0.0, "counting": False, "rate": 1e-2}),
 }
 
 
 def train_one(variant, seed):
     """Train one network, exactly as train_part1.py does but for the variant, and measure it. Returns a table row."""
-    _, rank_one, noise, skewed = VARIANTS[variant]
+    settings = dict(VARIANTS[variant][1])
     torch.manual_seed(seed)
     _, data, held_out, learning_rate = train_part1.part1()
+    data.skewed = settings.pop("skewed", data.skewed)
+    learning_rate = settings.pop("rate", learning_rate)
     torch.manual_seed(seed)
-    model = models.SynchronousAdder(noise=noise, constrained=rank_one)
-    data.skewed = skewed
+    model = models.SynchronousAdder(**settings)
     _, _, checkpoint = train_quietly(model, data, held_out, learning_rate, seed)
     model = models.SynchronousAdder(constrained=False).eval()
     model.load_state_dict(checkpoint["state_dict"])
@@ -79,5 +81,5 @@ def draw():
 
 
 if __name__ == "__main__":
-    sweep(TABLE, ["variant", "seed"], train_one, [(variant, seed) for variant, (seeds, *_) in VARIANTS.items() for seed in range(seeds)])
+    sweep(TABLE, ["variant", "seed"], train_one, [(variant, seed) for variant, (seeds, _) in VARIANTS.items() for seed in range(seeds)])
     draw()
