@@ -392,8 +392,8 @@ def draw_carry_line(state_dict, intervals, rows, path):
             axes.axvspan(left, right, color=color, alpha=0.12)
             axes.add_patch(Rectangle((left, bottom), right - left, top - bottom, fill=False, edgecolor=color, linewidth=2))
             row = next(row for row in rows if (row.carry, row.pair) == (k, x))
-            axes.text(low if k == 0 else high, top, f" carry {k}: writes {row.digit}, carries {row.target} ", color=color,
-                      ha="left" if k == 0 else "right", va="bottom")  # fmt: skip
+            axes.text(low if k == 0 else high, bottom, f" carry {k}: writes {row.digit}, carries {row.target} ", color=color,
+                      ha="left" if k == 0 else "right", va="top")  # fmt: skip
         axes.plot(points, curve, "k.-", linewidth=1.2, markersize=5)
         axes.set(title=f"it reads {x[0]} and {x[1]}", xlim=(low, high))
         axes.grid(alpha=0.3)

@@ -1,17 +1,21 @@
 """The tests: python -m unittest. Python's `+` is the oracle. About a minute on two cores."""
 
 import contextlib
+import importlib.util
 import io
+import json
 import os
 import pickle
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
+import unittest.mock
 import zipfile
 from fractions import Fraction
 from pathlib import Path
@@ -617,6 +621,30 @@ class Training(TemporaryFolder):
         digits, exact = train_part1.evaluate(PlusOne(), inputs, sums)
         self.assertAlmostEqual(digits, 13 / 20)
         self.assertEqual(exact, 0)
+
+
+class Notebook(TemporaryFolder):
+    def test_it_is_stored_executed_without_errors(self):
+        cells = [cell for cell in json.loads((HERE / "binadd.ipynb").read_text())["cells"] if cell["cell_type"] == "code"]
+        self.assertTrue(all(cell["execution_count"] for cell in cells))
+        text = "".join("".join(output.get("text", "")) for cell in cells for output in cell["outputs"])
+        self.assertFalse(any(output["output_type"] == "error" for cell in cells for output in cell["outputs"]))
+        self.assertNotIn("Traceback", text)
+        self.assertIn("epoch 100/100", text)
+        self.assertIn("proven    every digit", text)
+        self.assertEqual(text.count("accuracy  100.00 %"), 10)
+
+    @unittest.skipUnless(importlib.util.find_spec("nbclient") and importlib.util.find_spec("ipykernel"), "nbclient or ipykernel is missing")
+    def test_it_runs_from_top_to_bottom(self):
+        import nbformat
+        from nbclient import NotebookClient
+
+        for name in ("dataset", "models", "train_part1", "train_part2", "deploy", "certify", "cli"):
+            shutil.copy(HERE / f"{name}.py", self.folder)
+        notebook = nbformat.read(HERE / "binadd.ipynb", 4)
+        with unittest.mock.patch.dict(os.environ, {"BINADD_EPOCHS": "2"}):
+            NotebookClient(notebook, timeout=170, resources={"metadata": {"path": str(self.folder)}}).execute()
+        self.assertEqual({path.name for path in (self.folder / "runs").iterdir()}, {"part1.pt", "part1_loss.png", "carry_line.png", "part2.pt", "part2_loss.png"})
 
 
 class Report(unittest.TestCase):
