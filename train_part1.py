@@ -99,11 +99,9 @@ def plot(losses, path, part):
     best = losses.index(min(losses))
     figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
     axes.semilogy(range(1, len(losses) + 1), losses, color="#0072b2")
-    axes.plot(best + 1, losses[best], "o", color="#d55e00", markersize=8)
-    axes.annotate(
-        f"best, and saved: epoch {best + 1}, {losses[best]:.1e}", (best + 1, losses[best]), color="#d55e00",
-        xytext=(-8, 14), textcoords="offset points", ha="right" if best > len(losses) / 2 else "left",
-    )
+    label = f"best, and saved: epoch {best + 1}, {losses[best]:.1e}"
+    axes.plot(best + 1, losses[best], "o", color="#d55e00", markersize=8, label=label)
+    axes.legend()
     axes.set(xlabel="epoch (100 mini-batches of 128 sums)", ylabel="average binary cross entropy a digit (nats)")
     axes.set_title(f"Part {part}: {len(losses)} epochs take the loss from {losses[0]:.2g} to {losses[best]:.1e}")
     axes.grid(alpha=0.3)

@@ -12,7 +12,7 @@ from models import DelayedAdder
 from train_part1 import BATCH, ITERATIONS
 
 TABLE = "part2_capacity.csv"
-DIGITS, HIDDEN = (8, 16, 24, 32), (25, 50, 100, 200)
+DIGITS, HIDDEN = (8, 12, 16, 24, 32), (25, 50, 100, 200)
 
 
 def run(digits, hidden):

@@ -15,11 +15,11 @@ import train_part1
 TABLE = "part1_sweep.csv"
 VARIANTS = {  # name: (seeds, settings that differ)
     "default": (50, {}),
+    "plain": (10, {"constrained": False, "noise": 0.0, "skewed": 0.0, "counting": False, "rate": 1e-2}),
     "not of rank one": (10, {"constrained": False}),
     "no noise": (10, {"noise": 0.0}),
     "no skewed digits": (10, {"skewed": 0.0}),
     "PyTorch's start": (10, {"counting": False}),
-    "plain": (10, {"constrained": False, "noise": 0.0, "skewed": 0.0, "counting": False, "rate": 1e-2}),
 }
 
 
