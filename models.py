@@ -1,8 +1,8 @@
 """The two networks, and how they are saved and loaded.
 
 Both are an `nn.RNN` with two input units and ReLU, and one output unit that gives a logit: above zero is digit 1.
-What helps them to learn is in here too, and the training loop knows nothing of it: noise on what is remembered, and
-constraints on the weights as parametrizations. A checkpoint holds plain weights, without either.
+What helps them to learn is in here too, and the training loop knows nothing of it: noise on the digits, the
+weights to start from, and constraints on them as parametrizations. A checkpoint holds plain weights, without either.
 
 Tensors: B batch, T time steps, H hidden units.
 """
@@ -58,8 +58,8 @@ class SynchronousAdder(Adder):
 
     With `constrained`, the recurrent matrix is of rank one (see RankOne). With `counting`, it starts with units that count:
     unit j is relu(x₁ + x₂ + s - k_j), with the kinks k_j spread over what a column and its carry can add up to, and
-    s = v·h with random v. What to remember and what to write is left to learn. From PyTorch's start a tenth of the networks or
-    more get stuck (experiments/sweep_part1.py).
+    s = v·h with random v. What to remember and what to write is left to learn. From PyTorch's start some networks get
+    stuck (experiments/sweep_part1.py).
     """
 
     part = 1

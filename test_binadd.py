@@ -1,6 +1,7 @@
 """The tests: python -m unittest. Python's `+` is the oracle. About a minute on two cores."""
 
 import contextlib
+import csv
 import importlib.util
 import io
 import json
@@ -425,6 +426,10 @@ class Part2Network(unittest.TestCase):
             text = (HERE / "experiments" / name).read_text()
             self.assertIn(f"weights {fingerprint[:16]}", text)
             self.assertIn("\nproven " if part == 1 else "\nwrong     0 of the 43046721 sums", text)
+        for part in (1, 2):
+            with open(HERE / "experiments" / f"part{part}_sweep.csv", newline="") as file:
+                shipped = [row["weights"] for row in csv.DictReader(file) if row["seed"] == "0" and row.get("variant", "default") == "default"]
+            self.assertEqual(shipped, [models.fingerprint(models.load(SHIPPED[part], part)[1]["state_dict"])[:16]])
 
 
 class Certificate(unittest.TestCase):

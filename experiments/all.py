@@ -1,6 +1,6 @@
 """Every table and picture of the report, one experiment after the other.
 
-    python experiments/all.py       about {hours} on two cores; each goes on where it was stopped
+    python experiments/all.py       some two hours on two cores; each goes on where it was stopped
 
 The sweeps skip what is already in their tables: delete a CSV file to have it measured anew.
 """
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 QUICK = ("schemes", "lstm_bptt", "gradients", "cnn_carry", "part2_inside", "parallel")
-SWEEPS = ("sweep_part1", "part2_start", "part2_order", "part2_capacity", "sweep_part2")
+SWEEPS = ("sweep_part1", "part2_start", "part2_order", "sweep_part2")
 
 if __name__ == "__main__":
     for name in (*QUICK, *SWEEPS):
