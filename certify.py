@@ -38,10 +38,17 @@ from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
-from cli import OneSentenceParser, default_checkpoint, fail, needs, stop_quietly
+from cli import OneSentenceParser, open_checkpoint, stop_quietly
 
 PAIRS = ((0, 0), (0, 1), (1, 0), (1, 1))
-Row = namedtuple("Row", "carry pair image target stays logits digit right")  # one of the eight checks
+
+
+class Row(namedtuple("Row", "carry pair image target stays logits digit right")):
+    """One of the eight checks, of a carry and a digit pair; it holds if s stays and the logit's sign is right."""
+
+    @property
+    def holds(self):
+        return self.stays and self.right
 
 
 # ---- Part 1, the checker: exact, small, and it trusts nobody ----
@@ -51,7 +58,7 @@ def check(weights, intervals):
     """Check what the theorem supposes, for two intervals of s: (low, high) of carry 0 and of carry 1.
 
     `weights` is the six weights as nested lists of fractions (see `exact`). Returns eight rows; the network is proven
-    if every one stays and is right. Raises ValueError if 0, where the state starts, is not in the first interval, or
+    if every one holds. Raises ValueError if 0, where the state starts, is not in the first interval, or
     if an interval is empty.
     """
     intervals = [(Fraction(low), Fraction(high)) for low, high in intervals]
@@ -159,7 +166,7 @@ def prove(state_dict):
     for margin in (2.0**-12, 2.0**-9, 2.0**-6):  # must exceed the slack, which is not known before the check
         intervals = grow_intervals(rough, margin)
         rows = check(weights, intervals)
-        if all(row.stays and row.right for row in rows):
+        if all(row.holds for row in rows):
             return True, intervals, rows
     return False, intervals, rows
 
@@ -321,7 +328,7 @@ def certify_part1(model, checkpoint, picture):
     print("\ncarry  digits  next s lies in         of carry      logit lies in          for digit  holds")
     for row in rows:
         image, logits = (f"[{float(low):9.3f}, {float(high):9.3f}]" for low, high in (row.image, row.logits))
-        verdict = "yes" if row.stays and row.right else "no: " + " and ".join(
+        verdict = "yes" if row.holds else "no: " + " and ".join(
             ["it leaves the interval"] * (not row.stays) + ["the sign is wrong"] * (not row.right)
         )
         print(f"{row.carry:<5}  {row.pair[0]} {row.pair[1]}     {image}  {row.target:<8} {logits}  {row.digit:<9}  {verdict}")
@@ -337,7 +344,7 @@ def certify_part1(model, checkpoint, picture):
     if proven:
         print("proven    every digit of the sum of any two integers of any length is right")
         return True
-    print(f"not proven: {sum(not (row.stays and row.right) for row in rows)} of the eight checks fail")
+    print(f"not proven: {sum(not row.holds for row in rows)} of the eight checks fail")
     found = find_counterexample(model)
     if found:
         a, b, place = found
@@ -419,22 +426,15 @@ def draw_carry_line(state_dict, intervals, rows, path):
 def main():
     arguments = parse()
     stop_quietly()
-    sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be printable
-    try:
-        from models import CheckpointError, choose_device, fingerprint, load
-    except ModuleNotFoundError as error:
-        return fail(needs(error))
-    path = arguments.model or default_checkpoint(arguments.part)
-    try:
-        device = choose_device(arguments.device if arguments.part == 2 else "cpu")
-        model, checkpoint = load(path, arguments.part)
-        print(f"model     {path}, weights {fingerprint(checkpoint['state_dict'])[:16]}")
-        if arguments.part == 1:
-            proven = certify_part1(model, checkpoint, arguments.picture)
-        else:
-            proven = certify_part2(model, checkpoint, device)
-    except (CheckpointError, ValueError) as error:
-        return fail(str(error))
+    device = arguments.device if arguments.part == 2 else "cpu"
+    path, model, checkpoint, device = open_checkpoint(arguments.model, arguments.part, device)
+    from models import fingerprint
+
+    print(f"model     {path}, weights {fingerprint(checkpoint['state_dict'])[:16]}")
+    if arguments.part == 1:
+        proven = certify_part1(model, checkpoint, arguments.picture)
+    else:
+        proven = certify_part2(model, checkpoint, device)
     return 0 if proven else 1
 
 

@@ -28,11 +28,32 @@ def needs(error):
     return f"{error.name} is not installed; run: pip install -r requirements.txt"
 
 
+def open_checkpoint(path, part, device):
+    """For the scripts that use a trained network: its path (the default one if None), the network on the CPU, the
+    checkpoint's dict, and the torch device of that name. Ends the script with a sentence where that cannot be."""
+    try:
+        from models import CheckpointError, choose_device, load
+    except ModuleNotFoundError as error:
+        sys.exit(fail(needs(error)))
+    path = path or default_checkpoint(part)
+    try:
+        device = choose_device(device)
+        return path, *load(path, part), device
+    except (CheckpointError, ValueError) as error:
+        sys.exit(fail(str(error)))
+
+
 def stop_quietly():
     """Let Ctrl-C, or a reader like `head` that has seen enough, end the script without a traceback."""
+    print_any_name()
     for name in ("SIGINT", "SIGPIPE"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_DFL)
+
+
+def print_any_name():
+    """Let names of files and folders be printed that are not printable."""
+    sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def default_checkpoint(part):

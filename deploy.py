@@ -13,11 +13,10 @@ import re
 import sys
 from pathlib import Path
 
-from certify import prove
-from cli import OneSentenceParser, default_checkpoint, fail, needs, stop_quietly
+from certify import DIGITS, prove
+from cli import OneSentenceParser, open_checkpoint, stop_quietly
 
 CHUNK = 4096  # digits a call: memory stays flat, and a call's own cost is spread over many digits
-LONGEST_PART2 = 16
 
 
 def add(model, first, second, device="cpu"):
@@ -44,24 +43,14 @@ def check(digits, expected):
 def main():
     arguments = parse()
     stop_quietly()
-    sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be printable
-    try:
-        from dataset import to_digits, to_integer
-        from models import CheckpointError, choose_device, load
-    except ModuleNotFoundError as error:
-        return fail(needs(error))
-    path = arguments.model or default_checkpoint(arguments.part)
-    try:
-        device = choose_device(arguments.device)
-        model, checkpoint = load(path, arguments.part, device)
-    except (CheckpointError, ValueError) as error:
-        return fail(str(error))
+    path, model, checkpoint, device = open_checkpoint(arguments.model, arguments.part, arguments.device)
+    from dataset import to_digits, to_integer
 
     a, b = arguments.integers
     order = "lowest" if arguments.part == 1 else "highest"
-    length = max(a.bit_length(), b.bit_length(), 1) + 1 if arguments.part == 1 else LONGEST_PART2 + 1
+    length = max(a.bit_length(), b.bit_length(), 1) + 1 if arguments.part == 1 else DIGITS + 1
     first, second, expected = (to_digits(integer, length, order) for integer in (a, b, a + b))
-    digits = add(model, first, second, device)
+    digits = add(model.to(device), first, second, device)
     percent, right = check(digits, expected)
 
     origin = f"Part {arguments.part}, {model.hidden} ReLU units, seed {checkpoint['seed']}, epoch {checkpoint['epoch']}"
@@ -105,10 +94,10 @@ def parse():
     if len(arguments.integers) != 2:
         parser.error(f"give two integers to add, and not {len(arguments.integers)}; for example: python deploy.py 180 23")
     for number in arguments.integers:
-        if arguments.part == 2 and number.bit_length() > LONGEST_PART2:
+        if arguments.part == 2 and number.bit_length() > DIGITS:
             parser.error(
                 f"a number of {number.bit_length()} binary digits is too long for Part 2, whose memory is sized for"
-                f" {LONGEST_PART2}: it must hold every digit before it answers. Part 1 adds any length: leave --part away."
+                f" {DIGITS}: it must hold every digit before it answers. Part 1 adds any length: leave --part away."
             )
     return arguments
 

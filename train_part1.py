@@ -9,6 +9,7 @@ The training procedure, `train`, and the command line around it, `run`, serve Pa
 
 import argparse
 import errno
+import math
 import re
 import signal
 import sys
@@ -16,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from cli import OneSentenceParser, fail, needs
+from cli import OneSentenceParser, fail, needs, print_any_name
 
 ITERATIONS, BATCH = 100, 128  # mini-batches an epoch, and pairs of numbers in each: the assignment's
 
@@ -61,17 +62,18 @@ def train(model, data, held_out, learning_rate, path, epochs=100, seed=0, device
             optimizer.step()
             schedule.step()
             total += loss.detach()  # read once an epoch: reading makes a GPU wait
-        losses.append(total.item() / len(loader))
-        if not torch.isfinite(total):
-            raise FloatingPointError(f"the loss of epoch {epoch} is {losses.pop()}; the best model so far is kept. Try another --seed.")
-        best = losses[-1] == min(losses)
+        average = total.item() / len(loader)
+        if not math.isfinite(average):
+            raise FloatingPointError(f"the loss of epoch {epoch} is {average}; the best model so far is kept. Try another --seed.")
+        losses.append(average)
+        best = average == min(losses)
         if best:
-            save(model, path, epoch, losses[-1], seed)
+            save(model, path, epoch, average, seed)
         digits, exact = evaluate(model, *examples)
         now = time.perf_counter()
         left = (now - start) / epoch * (epochs - epoch)
         print(
-            f"epoch {epoch:3}/{epochs}  loss {losses[-1]:.2e}  digits {100 * digits:6.2f} %  sums {100 * exact:6.2f} %"
+            f"epoch {epoch:3}/{epochs}  loss {average:.2e}  digits {100 * digits:6.2f} %  sums {100 * exact:6.2f} %"
             f"  {now - epoch_start:.2f} s  {left:.0f} s to go{'  saved' if best else ''}",
             flush=True,
         )
@@ -114,7 +116,7 @@ def run(part, settings, description):
     arguments = parse(description)
     interrupts = []  # a list instead of an exception: Ctrl-C tears no file and no plot, however often it is pressed
     signal.signal(signal.SIGINT, lambda *_: interrupts.append("Ctrl-C"))
-    sys.stdout.reconfigure(errors="backslashreplace")  # a folder's name need not be printable
+    print_any_name()
     checkpoint, picture = arguments.out / f"part{part}.pt", arguments.out / f"part{part}_loss.png"
     try:
         make_folder(arguments.out, checkpoint, picture)
