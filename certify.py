@@ -30,6 +30,7 @@ sums alone, and `exhaust` runs all 3¹⁶ of them. That is float32 on this machi
 changing a digit elsewhere.
 """
 
+import io
 import os
 import sys
 import time
@@ -38,7 +39,7 @@ from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
-from cli import OneSentenceParser, open_checkpoint, stop_quietly
+from cli import OneSentenceParser, finish, open_checkpoint, stop_quietly
 
 PAIRS = ((0, 0), (0, 1), (1, 0), (1, 1))
 
@@ -386,18 +387,16 @@ def certify_part2(model, checkpoint, device):
 
 def draw_carry_line(state_dict, intervals, rows, path):
     """The four functions s → v·r(x, s), one a digit pair, with the box that each must stay in for either carry."""
-    import matplotlib
-    from models import write_whole
-
-    matplotlib.use("Agg")  # draws to files, without a screen
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure  # draws to files, without a screen
     from matplotlib.patches import Rectangle
+    from models import write_whole
 
     weights = exact(state_dict, float)
     u, v = split(weights["rnn.weight_hh_l0"])
     low, high = span(float(end) for interval in intervals for end in interval)
     low, high = widen((low, high), 0.08 * (high - low))
-    figure, panels = pyplot.subplots(2, 2, figsize=(10, 8), sharex=True, sharey=True, layout="constrained")
+    figure = Figure(figsize=(10, 8), layout="constrained")
+    panels = figure.subplots(2, 2, sharex=True, sharey=True)
     for x, axes in zip(PAIRS, panels.flat):
         drive, kinks = line(weights, u, x)
         points = sorted([low, high, *(s for s in kinks if low < s < high)])
@@ -419,8 +418,9 @@ def draw_carry_line(state_dict, intervals, rows, path):
         finding = "should cross its boxes from side to side, and one does not"
     figure.suptitle(f"Why it adds: every curve {finding}")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, lambda file: figure.savefig(file, format="png", dpi=110))
-    pyplot.close(figure)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=110)
+    write_whole(path, picture.getvalue())
 
 
 def main():
@@ -449,4 +449,4 @@ def parse():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    finish(main)

@@ -19,7 +19,7 @@ class OneSentenceParser(argparse.ArgumentParser):
 
 def fail(sentence):
     """Say on standard error what was wrong. Returns the exit status for it."""
-    print(f"{Path(sys.argv[0]).name}: {sentence}", file=sys.stderr)
+    print(f"{Path(sys.argv[0]).name}: {sentence}".replace("\n", r"\n"), file=sys.stderr)
     return 2
 
 
@@ -43,6 +43,19 @@ def open_checkpoint(path, part, device):
         sys.exit(fail(str(error)))
 
 
+def finish(main):
+    """Run `main` and end the script with its status. Where a file or standard output cannot be written, with a sentence."""
+    try:
+        status = main()
+        if sys.stdout:
+            sys.stdout.flush()
+    except OSError as error:
+        status = fail(f"cannot write {f'to {error.filename}' if error.filename else 'its output'}: {error.strerror or error}.")
+        if not error.filename:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would try again at its end
+    sys.exit(status)
+
+
 def stop_quietly():
     """Let Ctrl-C, or a reader like `head` that has seen enough, end the script without a traceback."""
     print_any_name()
@@ -53,7 +66,8 @@ def stop_quietly():
 
 def print_any_name():
     """Let names of files and folders be printed that are not printable."""
-    sys.stdout.reconfigure(errors="backslashreplace")
+    if sys.stdout:  # None where the caller has closed it
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def default_checkpoint(part):

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import errno
 import importlib.util
 import io
 import json
@@ -191,7 +192,7 @@ class Data(unittest.TestCase):
         self.assertGreater(skewed, 10 * fair + 100)
 
     def test_senseless_arguments_are_refused(self):
-        for wrong in ({"size": 0}, {"max_digits": 0}, {"max_digits": 63}, {"length": 16}, {"full": 1.5}, {"skewed": 0.7, "runs": 0.7}):
+        for wrong in ({"size": 0}, {"max_digits": 0}, {"max_digits": 63}, {"length": 16}, {"full": 1.5}, {"skewed": -0.1}, {"runs": 2}):
             with self.assertRaises(ValueError, msg=repr(wrong)):
                 BinaryAddition(**wrong)
         with self.assertRaises(IndexError):
@@ -316,22 +317,31 @@ class Checkpoints(TemporaryFolder):
             (self.folder / name).write_bytes(content)
         with zipfile.ZipFile(self.folder / "bomb", "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("archive/data.pkl", bytes(10**8))
-        for name in (*files, "bomb", "link", "missing", "."):
+        with zipfile.ZipFile(SHIPPED[1]) as archive, zipfile.ZipFile(self.folder / "marked", "w") as copy:  # one weight as a folder
+            for entry in archive.infolist():
+                entry.external_attr |= 0x10 * entry.filename.endswith("data/1")
+                copy.writestr(entry, archive.read(entry))
+        for name in (*files, "bomb", "marked", "link", "missing", "."):
             with self.subTest(name), self.assertRaises(CheckpointError):
                 models.load(self.folder / name, 1)
 
     def test_a_failed_save_leaves_what_was_there(self):
         path = self.folder / "file"
-        models.write_whole(path, lambda file: file.write(b"old"))
-
-        def fail(file):
-            file.write(b"new")
-            raise OSError("disk full")
-
-        with self.assertRaises(OSError):
-            models.write_whole(path, fail)
+        models.write_whole(path, b"old")
+        with unittest.mock.patch("os.fsync", side_effect=OSError(errno.ENOSPC, "disk full")), self.assertRaises(OSError) as caught:
+            models.write_whole(path, b"new")
+        self.assertEqual(caught.exception.filename, str(path))
         self.assertEqual(path.read_bytes(), b"old")
         self.assertEqual(list(self.folder.iterdir()), [path])
+
+    def test_what_a_killed_process_left_is_swept(self):
+        path = self.folder / "file"
+        left, young = self.folder / "file.123.tmp", self.folder / "file.124.tmp"
+        left.touch()
+        young.touch()  # by a process that is writing now
+        os.utime(left, (0, 0))
+        models.write_whole(path, b"new")
+        self.assertEqual(set(self.folder.iterdir()), {path, young})
 
 
 class Part2Network(unittest.TestCase):
@@ -575,10 +585,10 @@ class Certificate(unittest.TestCase):
 class Training(TemporaryFolder):
     def train(self, seed=0, epochs=2, name="part1.pt", **arguments):
         torch.manual_seed(seed)
-        model, data, held_out, learning_rate = train_part1.part1()
+        model, data, held_out, adam = train_part1.part1()
         data.size = 256  # two steps an epoch
         with contextlib.redirect_stdout(io.StringIO()) as output:
-            losses = train_part1.train(model, data, held_out, learning_rate, self.folder / name, epochs, seed, **arguments)
+            losses = train_part1.train(model, data, held_out, adam, self.folder / name, epochs, seed, **arguments)
         return losses, output.getvalue()
 
     def test_same_seed_same_weights(self):
@@ -601,13 +611,28 @@ class Training(TemporaryFolder):
             best = min(best, loss)
             self.assertRegex(line, r"^epoch +\d+/12  loss \d\.\d\de[-+]\d\d  digits +\d+\.\d\d %  sums +\d+\.\d\d %  \d+\.\d\d s  \d+ s to go")
 
+    def test_what_is_saved_is_the_average_of_the_weights(self):
+        torch.manual_seed(0)
+        model, data, held_out, adam = train_part1.part1()
+        data.size = 256  # two steps
+        seen = []
+        with contextlib.redirect_stdout(io.StringIO()):
+            train_part1.train(model, data, held_out, adam, self.folder / "part1.pt", 1, stopped=lambda: seen.append(train_part1.flat(model.parameters())))
+        first, second = seen[1], train_part1.flat(model.parameters())  # after the first step, and at the end
+        self.assertFalse(torch.equal(first, second))
+        expected = models.SynchronousAdder()
+        torch.nn.utils.vector_to_parameters(first / 11 + second * 10 / 11, expected.parameters())
+        saved = models.load(self.folder / "part1.pt", 1)[0]
+        for name in models.WEIGHTS:
+            self.assertTrue(torch.allclose(models._weight(saved, name), models._weight(expected, name), atol=1e-6), name)
+
     def test_a_loss_that_is_not_finite_stops_the_training(self):
         model, data, held_out, _ = train_part1.part1()
         data.size = 128
         with torch.no_grad():
             model.output.bias.fill_(float("nan"))
         with self.assertRaisesRegex(FloatingPointError, "loss of epoch 1 is nan"):
-            train_part1.train(model, data, held_out, 1e-2, self.folder / "part1.pt", epochs=2)
+            train_part1.train(model, data, held_out, {"lr": 1e-2}, self.folder / "part1.pt", epochs=2)
         self.assertEqual(list(self.folder.iterdir()), [])
 
     def test_it_stops_when_asked_and_keeps_the_best(self):
@@ -652,17 +677,116 @@ class Notebook(TemporaryFolder):
         self.assertEqual({path.name for path in (self.folder / "runs").iterdir()}, {"part1.pt", "part1_loss.png", "carry_line.png", "part2.pt", "part2_loss.png"})
 
 
-class Report(unittest.TestCase):
-    def test_lstm_derivation(self):
-        """The report's formulas, as code, against autograd."""
+class WithExperiments(unittest.TestCase):
+    def setUp(self):
         sys.path.insert(0, str(HERE / "experiments"))
         self.addCleanup(sys.path.remove, str(HERE / "experiments"))
+
+
+class Report(WithExperiments):
+    def test_lstm_derivation(self):
+        """The report's formulas, as code, against autograd."""
         import lstm_bptt
 
         for seed in range(3):
             differences = lstm_bptt.compare(seed=seed)
             self.assertEqual(len(differences), 8)
             self.assertLess(max(differences.values()), 1e-10)
+
+    def test_the_tables_are_those_of_the_measurements(self):
+        import tables
+
+        for path in tables.TEXTS:
+            text = path.read_text()
+            self.assertEqual(tables.refresh(text), text, f"{path.name} is out of date; run: python experiments/tables.py")
+        report = tables.TEXTS[1].read_text()
+        for make in tables.TABLES:
+            self.assertIn(make(), report)
+
+
+class Faults(WithExperiments):
+    """A few tries of each check in experiments/faults.py that is fast; the table in experiments/faults.csv is of thousands."""
+
+    def setUp(self):
+        super().setUp()
+        random.seed(0)
+
+    def test_checkpoints(self):
+        import faults
+
+        for check in (faults.damage_checkpoints(step=50), faults.strange_checkpoints(tries=100)):
+            problems = list(check)
+            self.assertGreater(len(problems), 90)
+            self.assertEqual([problem for problem in problems if problem], [])
+
+    @unittest.skipUnless(hasattr(os, "fork"), "needs os.fork")
+    def test_a_killed_save_tears_nothing(self):
+        import faults
+
+        self.assertEqual([problem for problem in faults.kill_saving(tries=20) if problem], [])
+
+    def test_arguments(self):
+        import faults
+
+        self.assertEqual([problem for problem in faults.fuzz_arguments(tries=300) if problem], [])
+
+    def test_the_table_has_no_failures(self):
+        with open(HERE / "experiments" / "faults.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        self.assertEqual([row["check"] for row in rows if row["failed"] != "0"], [])
+        self.assertGreater(sum(int(row["tries"]) for row in rows), 10_000)
+
+
+class Device(unittest.TestCase):
+    """What can be known about CUDA without a GPU. On the device "meta" tensors have no values: reading one, or mixing it with one of the CPU, fails."""
+
+    def test_forward_and_backward_stay_on_their_device(self):
+        for model in (SynchronousAdder(), models.DelayedAdder()):
+            model.to("meta").train()
+            inputs = torch.zeros(4, 17, 2, device="meta")
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(model(inputs), torch.zeros(4, 17, device="meta"))
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            self.assertEqual({parameter.grad.device.type for parameter in model.parameters()}, {"meta"})
+
+    def test_the_loss_is_read_once_an_epoch(self):
+        model, data, held_out, adam = train_part1.part1()
+        data.size = 128 * 5
+        item, reads = torch.Tensor.item, []
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            unittest.mock.patch("train_part1.evaluate", lambda *_: (0, 0)),
+            unittest.mock.patch("torch.Tensor.item", lambda tensor: reads.append(tensor.dtype) or item(tensor)),
+            contextlib.redirect_stdout(io.StringIO()),
+        ):
+            train_part1.train(model, data, held_out, adam, Path(folder, "part1.pt"), epochs=3)
+        self.assertEqual(reads.count(torch.float32), 3)  # the DataLoader reads an integer, its seed
+
+    def test_choice(self):
+        with unittest.mock.patch("torch.cuda.is_available", lambda: True):
+            self.assertEqual([models.choose_device(name).type for name in ("auto", "cuda", "cpu")], ["cuda", "cuda", "cpu"])
+        with unittest.mock.patch("torch.cuda.is_available", lambda: False):
+            self.assertEqual([models.choose_device(name).type for name in ("auto", "cpu")], ["cpu", "cpu"])
+            with self.assertRaisesRegex(ValueError, "no CUDA device"):
+                models.choose_device("cuda")
+        self.assertFalse(torch.backends.cudnn.allow_tf32)
+
+    def test_a_checkpoint_of_a_gpu_opens_without_one(self):
+        """torch.load is told to map to the CPU, and saved tensors are on it."""
+        with tempfile.TemporaryDirectory() as folder:
+            model = models.load(SHIPPED[1], 1)[0]
+            models.save(model, Path(folder, "part1.pt"), 1, 0.5, 0)
+            with unittest.mock.patch("torch.load", wraps=torch.load) as load:
+                models.load(Path(folder, "part1.pt"), 1)
+        self.assertEqual(load.call_args.kwargs, {"map_location": "cpu", "weights_only": True})
+
+    @unittest.skipUnless(torch.cuda.is_available(), "no CUDA device")
+    def test_cuda_agrees_with_the_cpu(self):
+        for part, order in ((1, "lowest"), (2, "highest")):
+            model = models.load(SHIPPED[part], part)[0]
+            inputs, sums = batch([(a, b) for a in range(64) for b in range(64)], 17, order)
+            with torch.no_grad():
+                self.assertTrue(torch.allclose(model.to("cuda")(inputs.to("cuda")).cpu(), model.to("cpu")(inputs), atol=1e-3))
 
 
 class Scripts(TemporaryFolder):

@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 
 QUICK = ("schemes", "lstm_bptt", "gradients", "cnn_carry", "part2_inside", "parallel")
-SWEEPS = ("sweep_part1", "part2_start", "part2_order", "sweep_part2")
+SWEEPS = ("sweep_part1", "part2_start", "part2_order", "part2_capacity", "part2_margins", "sweep_part2")
+LAST = ("faults", "benchmark", "tables")
 
 if __name__ == "__main__":
-    for name in (*QUICK, *SWEEPS):
+    for name in (*QUICK, *SWEEPS, *LAST):
         print(f"== {name}", flush=True)
         subprocess.run([sys.executable, Path(__file__).parent / f"{name}.py"], check=True)

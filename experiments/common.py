@@ -49,7 +49,7 @@ def sweep(name, keys, function, jobs):
             add_row(name, row)
 
 
-def train_quietly(model, data, held_out, learning_rate, seed, epochs=100):
+def train_quietly(model, data, held_out, adam, seed, epochs=100):
     """The scripts' training procedure. Returns the loss and the share of exact held-out sums of every epoch, and the
     best checkpoint's dict."""
     import torch
@@ -57,7 +57,7 @@ def train_quietly(model, data, held_out, learning_rate, seed, epochs=100):
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()) as output:
-        losses = train(model, data, held_out, learning_rate, Path(folder, "model.pt"), epochs, seed)
+        losses = train(model, data, held_out, adam, Path(folder, "model.pt"), epochs, seed)
         checkpoint = torch.load(Path(folder, "model.pt"), weights_only=True)
     return losses, [float(share) / 100 for share in re.findall(r"sums +([0-9.]+) %", output.getvalue())], checkpoint
 

@@ -57,5 +57,5 @@ if __name__ == "__main__":
     for axes in panels:
         axes.set(xlabel="steps back in time", ylabel="norm of the gradient of the last state", ylim=(1e-20, 1e20))
         axes.grid(alpha=0.3)
-    panels[2].set_ylim(1e-10, 1e4)
+    panels[2].set(xlim=(-1, 30), ylim=(1e-10, 1e4))
     save_figure(figure, "gradients.png")

@@ -18,9 +18,9 @@ EPOCHS = 40
 
 def run(order, seed):
     torch.manual_seed(seed)
-    model, data, held_out, learning_rate = train_part2.part2()
+    model, data, held_out, adam = train_part2.part2()
     data.order = held_out.order = order
-    losses, exact, _ = train_quietly(model, data, held_out, learning_rate, seed, EPOCHS)
+    losses, exact, _ = train_quietly(model, data, held_out, adam, seed, EPOCHS)
     curve = {f"exact_{epoch}": f"{exact[epoch - 1]:.4f}" for epoch in range(1, EPOCHS + 1)}
     return {"order": order, "seed": seed, "loss": f"{min(losses):.2e}", **curve}
 
