@@ -30,7 +30,6 @@ sums alone, and `exhaust` runs all 3¹⁶ of them. That is float32 on this machi
 changing a digit elsewhere.
 """
 
-import io
 import os
 import sys
 import time
@@ -306,16 +305,23 @@ def as_pair(columns):
     return tuple(to_integer([int(column >= least) for column in columns], "highest") for least in (1, 2))
 
 
+def as_inputs(columns):
+    """Column sums (N, 16), highest first, as inputs (N, 17, 2) of Part 2's network."""
+    import torch
+
+    columns = torch.nn.functional.pad(columns, (1, 0))
+    return torch.stack((columns >= 1, columns >= 2), dim=2).float()
+
+
 def rounding_difference(model, sequences):
     """The largest difference between the logits of the deployed network, in float32, and the same in float64."""
     import copy
 
     import torch
 
-    columns = torch.tensor([(0, *columns) for columns in sequences])
-    inputs = torch.stack((columns >= 1, columns >= 2), dim=2)
+    inputs = as_inputs(torch.tensor(sequences))
     with torch.inference_mode():
-        return (copy.deepcopy(model).double()(inputs.double()) - model(inputs.float())).abs().max().item()
+        return (copy.deepcopy(model).double()(inputs.double()) - model(inputs)).abs().max().item()
 
 
 # ---- what is printed and drawn ----
@@ -418,9 +424,7 @@ def draw_carry_line(state_dict, intervals, rows, path):
         finding = "should cross its boxes from side to side, and one does not"
     figure.suptitle(f"Why it adds: every curve {finding}")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=110)
-    write_whole(path, picture.getvalue())
+    write_whole(path, lambda file: figure.savefig(file, format="png", dpi=110))
 
 
 def main():

@@ -169,16 +169,17 @@ def save(model, path, epoch, loss, seed):
     """Write a checkpoint: the six plain weights, and where they come from. Raises OSError when it cannot."""
     weights = {name: _weight(model, name).detach().cpu().clone() for name in WEIGHTS}
     checkpoint = dict(part=model.part, hidden=model.hidden, state_dict=weights, epoch=epoch, loss=loss, seed=seed)
-    file = io.BytesIO()
-    torch.save(checkpoint, file)
-    write_whole(path, file.getvalue())
+    write_whole(path, lambda file: torch.save(checkpoint, file))
 
 
-def write_whole(path, content):
-    """Write bytes to a file that appears at `path` whole or not at all: written beside, flushed, moved over it.
+def write_whole(path, write):
+    """Call `write` with a binary file whose content appears at `path` whole or not at all: written beside, flushed, moved over it.
 
-    Raises OSError, which names the path, where that is not possible; what was there before then stays.
+    Raises OSError, which names the path, where that is not possible; what was there before then stays. `write` gets a file
+    in memory, since what torch and matplotlib raise on a full disk is not always an OSError.
     """
+    content = io.BytesIO()
+    write(content)
     path = Path(path)
     for left in path.parent.glob(f"{path.name}.*.tmp"):  # by a process that was killed while it wrote
         if time.time() - left.stat().st_mtime > 60:
@@ -186,7 +187,7 @@ def write_whole(path, content):
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            file.write(content)
+            file.write(content.getbuffer())
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

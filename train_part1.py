@@ -9,7 +9,6 @@ The training procedure, `train`, and the command line around it, `run`, serve Pa
 
 import argparse
 import errno
-import io
 import math
 import re
 import signal
@@ -40,16 +39,17 @@ def train(model, data, held_out, adam, path, epochs=100, seed=0, device="cpu", s
 
     What is saved, and evaluated, is an average of the weights over the latest steps: it is right on rare sums that those of
     a single step are wrong on (polynomial-decay averaging: Shamir & Zhang 2013, 1212.1824).
-    `adam` has the options of torch.optim.AdamW. `seed` is only noted in the checkpoint. `stopped` is asked before every step; once it says True, the epoch is
-    given up. Returns the average loss of each whole epoch. Raises FloatingPointError when the loss is not finite.
+    `adam` has the options of torch.optim.AdamW. `seed` is only noted in the checkpoint. `stopped` is asked before every step;
+    once it says True, the epoch is given up. Returns the average loss of each whole epoch. Raises FloatingPointError when the
+    loss is not finite.
     """
     import torch
     from models import save
     from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
-    from torch.nn.utils import vector_to_parameters
+    from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
     weights = list(model.to(device).parameters())
-    average = flat(weights)
+    average = parameters_to_vector(weights).detach()
     loader = torch.utils.data.DataLoader(data, batch_size=BATCH, collate_fn=data.collate)
     examples = [digits.to(device) for digits in held_out.__getitems__(range(len(held_out)))]
     optimizer = torch.optim.AdamW(weights, **adam, fused=True)  # one call for all weights
@@ -69,14 +69,14 @@ def train(model, data, held_out, adam, path, epochs=100, seed=0, device="cpu", s
             optimizer.step()
             schedule.step()
             step += 1
-            average.lerp_(flat(weights), RECENT / (step + RECENT - 1))
+            average.lerp_(parameters_to_vector(weights).detach(), RECENT / (step + RECENT - 1))
             total += loss.detach()  # read once an epoch: reading makes a GPU wait
         loss_of_epoch = total.item() / len(loader)
         if not math.isfinite(loss_of_epoch):
             raise FloatingPointError(f"the loss of epoch {epoch} is {loss_of_epoch}; the best model so far is kept. Try another --seed.")
         losses.append(loss_of_epoch)
         best = loss_of_epoch == min(losses)
-        own = flat(weights)
+        own = parameters_to_vector(weights).detach()
         vector_to_parameters(average, weights)
         if best:
             save(model, path, epoch, loss_of_epoch, seed)
@@ -90,13 +90,6 @@ def train(model, data, held_out, adam, path, epochs=100, seed=0, device="cpu", s
             flush=True,
         )
     return losses
-
-
-def flat(weights):
-    """A copy of them all as one vector."""
-    import torch
-
-    return torch.cat([weight.detach().flatten() for weight in weights])
 
 
 def evaluate(model, inputs, sums):
@@ -124,9 +117,7 @@ def plot(losses, path, part):
     axes.set(xlabel="epoch (100 mini-batches of 128 sums)", ylabel="average binary cross entropy a digit (nats)")
     axes.set_title(f"Part {part}: {len(losses)} epochs take the loss from {losses[0]:.2g} to {losses[best]:.1e}")
     axes.grid(alpha=0.3)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=120)
-    write_whole(path, picture.getvalue())
+    write_whole(path, lambda file: figure.savefig(file, format="png", dpi=120))
 
 
 def run(part, settings, description):

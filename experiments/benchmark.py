@@ -15,7 +15,6 @@ Writes benchmark.csv and benchmark.png.
 """
 
 import contextlib
-import csv
 import random
 import re
 import statistics
@@ -27,7 +26,7 @@ import unittest.mock
 from pathlib import Path
 
 import torch
-from common import BLUE, GREEN, GREY, HERE, ORANGE, PINK, new_figure, read_rows, save_figure
+from common import BLUE, GREEN, GREY, HERE, ORANGE, PINK, new_figure, read_rows, save_figure, write_rows
 from torch import nn
 
 import dataset
@@ -250,8 +249,5 @@ if __name__ == "__main__":
     for section in SECTIONS:
         if not sys.argv[1:] or section.__name__ in sys.argv[1:]:
             rows.update((row["what"], row) for row in section())
-    with open(HERE / "benchmark.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows.values())[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows.values())
+    write_rows("benchmark.csv", list(rows.values()))
     draw(rows.values())

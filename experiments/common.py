@@ -35,6 +35,14 @@ def add_row(name, row):
         writer.writerow(row)
 
 
+def write_rows(name, rows):
+    """Write a list of dicts to experiments/NAME, in place of what is there."""
+    with open(HERE / name, "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
 def sweep(name, keys, function, jobs):
     """Call `function(*job)`, which returns a row, for each job whose `keys` are not yet in the table, and add the rows.
 
@@ -64,12 +72,10 @@ def train_quietly(model, data, held_out, adam, seed, epochs=100):
 
 def new_figure(rows=1, columns=1, size=(8, 4.5)):
     """A figure and its axes, drawn without a screen."""
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    return pyplot.subplots(rows, columns, figsize=size, layout="constrained")
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, figure.subplots(rows, columns)
 
 
 def save_figure(figure, name):

@@ -8,7 +8,6 @@ Writes faults.csv; ends with exit status 1 if anything failed. The fast ones of 
 """
 
 import contextlib
-import csv
 import io
 import os
 import random
@@ -23,7 +22,7 @@ import unittest.mock
 from pathlib import Path
 
 import torch
-from common import HERE, read_rows
+from common import HERE, read_rows, write_rows
 
 import certify
 import cli
@@ -308,8 +307,5 @@ if __name__ == "__main__":
         failed = [problem for problem in problems if problem]
         rows[check.__name__] = {"check": check.__name__, "tries": len(problems), "failed": len(failed), "what": check.__doc__.split("\n")[0]}
         print(f"{check.__name__}: {len(problems)} tries, {len(failed)} failed", *failed[:5], sep="\n  ", flush=True)
-        with open(HERE / "faults.csv", "w", newline="") as file:
-            writer = csv.DictWriter(file, rows[check.__name__], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows[each.__name__] for each in CHECKS if each.__name__ in rows)
+        write_rows("faults.csv", [rows[each.__name__] for each in CHECKS if each.__name__ in rows])
     sys.exit(any(int(row["failed"]) for row in rows.values()))

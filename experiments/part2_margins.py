@@ -15,7 +15,7 @@ from common import BLUE, new_figure, read_rows, save_figure, sweep, train_quietl
 import models
 import train_part1
 import train_part2
-from certify import DIGITS
+from certify import DIGITS, as_inputs
 
 TABLE = "part2_margins.csv"
 EPOCHS = 40
@@ -32,9 +32,8 @@ VARIANTS = {  # what differs: in the dataset, in Adam's options, in the network,
 
 def margins(model, columns):
     """The smallest margin of each sum, (N,), for column sums (N, 16), highest first."""
-    columns = torch.nn.functional.pad(columns, (1, 0))
-    inputs = torch.stack((columns >= 1, columns >= 2), dim=2).float()
-    totals = (columns << torch.arange(DIGITS, -1, -1)).sum(1, keepdim=True)
+    inputs = as_inputs(columns)
+    totals = (columns << torch.arange(DIGITS - 1, -1, -1)).sum(1, keepdim=True)
     digits = totals >> torch.arange(DIGITS, -1, -1) & 1
     with torch.inference_mode():
         return torch.cat([(model(some) * (2 * right - 1)).amin(1) for some, right in zip(inputs.split(2048), digits.split(2048))])
