@@ -7,183 +7,160 @@ The encoding, on the sum 180 + 23 = 203 (in binary 10110100 + 10111 = 11001011):
      23            1  1  1  0  1  0  0  0   0
     203            1  1  0  1  0  0  1  1   0
 
-Written like this, lowest digit first, a network can add as we do on paper: column by column, with a carry.
-Both numbers are padded with zeros to one length, at least one beyond the longer of the two, so that the last
-carry has a place to go. Part 1 reads the digits in this order ("lowest"), Part 2 in the usual one ("highest").
+Lowest digit first, a network can add as we do on paper: column by column, with a
+carry. Both numbers are padded with zeros to one length, at least one beyond the
+longer of the two, so that the last carry has a place to go. Part 1 reads the digits
+in this order ("lowest"), Part 2 in the usual one ("highest").
 
-Tensors: B is the batch, T the time steps (digits). Inputs are (B, T, 2), one digit of each number at a step;
-sums are (B, T). Digits are floats, 0.0 or 1.0, as the network and the loss want them.
+Shapes: T time steps (digits of a sum). Inputs are (T, 2), one digit of each number at
+a step; sums are (T,). Digits are floats, 0.0 or 1.0, as the network and the loss want.
 """
 
-import os
+import sys
 
-import torch
-from torch.nn.functional import pad
-from torch.utils.data import Dataset
+try:
+    import torch
+    from torch.utils.data import Dataset
+except (ImportError, OSError) as error:  # missing, or broken: on Windows, a DLL's error
+    print(f"torch does not load ({error}); see README.md", file=sys.stderr)
+    sys.exit(2)
 
 ORDERS = ("lowest", "highest")
-AHEAD = 10  # batches that are drawn at once
 
 
 def to_digits(integer, length=None, order="lowest"):
-    """The binary digits of a non-negative Python integer of any size, as a list of 0 and 1.
+    """Binary digits of a non-negative integer of any size, as a list of 0 and 1.
 
-    `length` pads with zeros on the high side; without it there are no leading zeros, and 0 is the one digit [0].
-    Raises TypeError for what is no int (booleans included), ValueError for a negative integer, a length that is
-    too short or an unknown order.
+    `length` pads with zeros on the high side; without it, 0 is [0] and no zero leads.
+    Raises TypeError unless it is an int (bools are refused), ValueError if it is
+    negative, does not fit into `length`, or the order is unknown.
     """
     _check_order(order)
-    _check_integer("the number", integer)
+    for name, value in (("number", integer), ("length", length or 0)):
+        if type(value) is not int:
+            raise TypeError(f"the {name} must be an int, not {type(value).__name__}")
     if integer < 0:
         raise ValueError("the number must not be negative: these digits have no sign")
-    needed = max(integer.bit_length(), 1)
-    if length is None:
-        length = needed
-    _check_integer("the length", length)
-    if length < needed:
-        raise ValueError(f"a length of {length} is too short: the number has {needed} binary digits")
-    highest_first = f"{integer:b}".zfill(length).encode().translate(_FROM_TEXT)
-    return list(highest_first if order == "highest" else highest_first[::-1])
+    text = f"{integer:b}"
+    if length is not None and length < len(text):
+        raise ValueError(
+            f"{length} is too short: the number has {len(text)} binary digits"
+        )
+    digits = [int(digit) for digit in text.zfill(length or 0)]
+    return digits if order == "highest" else digits[::-1]
 
 
 def to_integer(digits, order="lowest"):
-    """The integer that a sequence of 0 and 1 stands for: the inverse of `to_digits`, leading zeros or not.
+    """Integer that a sequence of 0 and 1 stands for: the inverse of `to_digits`.
 
-    Raises TypeError for digits that are no ints (booleans included), ValueError for an empty sequence, digits
-    other than 0 and 1 or an unknown order.
+    Raises TypeError for digits that are not ints (bools are refused), ValueError for
+    other digits, for none at all, or for an unknown order.
     """
     _check_order(order)
     digits = list(digits)
-    if not digits:
-        raise ValueError("a number needs at least one digit")
-    for wrong in set(map(type, digits)) - {int}:
-        raise TypeError(f"digits must be the integers 0 and 1, and one is a {wrong.__name__}")
-    for wrong in set(digits) - {0, 1}:
-        raise ValueError(f"digits must be 0 or 1, and one is {wrong}")
-    text = bytes(digits).translate(_TO_TEXT).decode()
-    return int(text if order == "highest" else text[::-1], 2)  # powers of two convert in linear time
-
-
-_FROM_TEXT = bytes.maketrans(b"01", b"\x00\x01")
-_TO_TEXT = bytes.maketrans(b"\x00\x01", b"01")
-
-
-def _check_integer(name, value):
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an integer, and {value!r} is a {type(value).__name__}")
+    if set(map(type, digits)) - {int}:
+        raise TypeError("digits must be the integers 0 and 1")
+    if not digits or set(digits) - {0, 1}:
+        raise ValueError("digits must be a sequence of the integers 0 and 1")
+    text = "".join(map(str, digits))
+    return int(text if order == "highest" else text[::-1], 2)
 
 
 def _check_order(order):
     if order not in ORDERS:
-        raise ValueError(f"the order of digits must be one of {', '.join(ORDERS)}, and not {order!r}")
+        raise ValueError(f"the order of digits must be in {ORDERS}, not {order!r}")
 
 
 class BinaryAddition(Dataset):
-    """Random sums. Every access draws anew, whatever the index: two binary sequences and their exact sum.
+    """Random sums: every access draws two binary sequences and their exact sum.
 
-    A sample is (inputs (T, 2), sum (T,)), T one more than the longer sequence, or `length` if that is given.
-    Each sequence has 1 to `max_digits` digits, evenly drawn; zeros may lead, and the number zero can come up.
+    A sample is (inputs (T, 2), sum (T,)), with T one more than the longer sequence.
 
     size        samples in an epoch
-    max_digits  digits that a number has at most (62 at most, so that a sum fits into an int64)
+    min_digits  fewest and most digits of a sequence, evenly drawn in between; zeros
+    max_digits    may lead. At most 62, so that a sum fits into an int64
     order       "lowest" or "highest" digit first
-    length      time steps of every sample; None takes what the numbers need
-    full        share of the samples in which both numbers have all `max_digits` digits
-    skewed      share of the samples with skewed digit statistics: how often a column adds up to 1 is drawn for the sample,
-                evenly from 0 to 1, and so is how often one of the others adds up to 0 and not to 2. So long carries and
-                long silences are common. In fair random digits a carry run ends after two steps on average, and a
-                network that forgets a carry after twenty passes unnoticed
-    runs        share of the samples with one run of columns 0 + 1 or 1 + 0, of any length at any place: what a carry must
-                travel through
+    length      time steps that shorter samples are padded to
+    skewed      share of the samples with skewed digits: each such sample draws its own
+                  odds of a column sum of 0, 1 or 2. So long carries are common; in fair
+                  digits they end after two columns on average
+    runs        share of the samples with one run of columns 0 + 1 or 1 + 0, of any
+                  length at any place: what a carry must travel through
 
-    Draws come from torch's global generator, so `torch.manual_seed` fixes them, and DataLoader workers, which
-    torch seeds differently, do not repeat each other. Raises ValueError for arguments that make no sense.
+    Draws come from torch's global generator: `torch.manual_seed` fixes them, and
+    DataLoader workers, which torch seeds differently, do not repeat each other.
+    Raises ValueError for arguments that make no sense.
     """
 
-    def __init__(self, size=12_800, max_digits=16, order="lowest", length=None, full=0.0, skewed=0.5, runs=0.0):
-        _check_order(order)
-        if size < 1:
-            raise ValueError(f"the dataset needs at least one sample, and not {size}")
-        if not 1 <= max_digits <= 62:
-            raise ValueError(f"max_digits must be from 1 to 62, and not {max_digits}")
-        if length is not None and length <= max_digits:
-            raise ValueError(f"a length of {length} leaves no room for the carry of {max_digits} digits")
-        if min(full, skewed, runs) < 0 or max(full, skewed, runs) > 1:
-            raise ValueError("full, skewed and runs are shares: they must be from 0 to 1")
-        self.size, self.max_digits, self.order, self.length = size, max_digits, order, length
-        self.full, self.skewed, self.runs = full, skewed, runs
-        self._drawn, self._next = None, None  # samples drawn ahead, and who may have them: a process, and the index it reads next
+    def __init__(
+        self,
+        size=12_800,
+        min_digits=1,
+        max_digits=16,
+        order="lowest",
+        length=0,
+        skewed=0.0,
+        runs=0.0,
+    ):
+        self.size, self.order, self.length = size, order, length
+        self.min_digits, self.max_digits = min_digits, max_digits
+        self.skewed, self.runs = skewed, runs
+        self._check()
 
     def __len__(self):
         return self.size
 
     def __getitem__(self, index):
-        if not -self.size <= index < self.size:
-            raise IndexError(f"index {index} is outside a dataset of {self.size} samples")
-        inputs, sums = self._sums(1)
-        return inputs[0], sums[0]
+        return self.__getitems__([index])[0]
 
     def __getitems__(self, indices):
-        """A whole batch in a few tensor operations: inputs (B, T, 2) and sums (B, T), T the longest sample's.
+        """A sample for each index, as a list, padded to the longest of this call.
 
-        The DataLoader calls this once a batch instead of `__getitem__` once a sample: 1.28 million calls less. Drawing
-        ten batches costs little more than drawing one, so whoever reads from index 0 on, one batch after the other, gets them
-        from a draw of ten, which then have one T. Other calls get a draw of their own.
+        A DataLoader calls this once a batch. Padding is no filler: with it a sample
+        is the same sum with leading zeros, so every digit counts in the loss.
         """
-        first, count, reader = indices[0], len(indices), os.getpid()
-        in_turn = self._next == (reader, first) and first > 0
-        if not in_turn or len(self._drawn[1]) < count:
-            ahead = AHEAD * count if in_turn or first == 0 else count
-            self._drawn = self._sums(max(count, min(ahead, self.size - first)))
-        batch, self._drawn = zip(*((digits[:count], digits[count:]) for digits in self._drawn))
-        self._next = reader, first + count
-        return batch
-
-    def collate(self, batch):
-        """The DataLoader's `collate_fn`: pads a list of samples on the high side to the longest, and stacks them.
-
-        A padded digit counts in the loss like any other. It is no filler: with it the sample is the same sum
-        with one more leading zero, whose digit is exactly 0, and a network that is deployed on numbers of
-        unequal length has to get it right. So there is no mask. What `__getitems__` made is a batch already.
-        """
-        if isinstance(batch, tuple):
-            return batch
-        longest = max(len(sums) for _, sums in batch)
-
-        def padded(digits):
-            missing = longest - len(digits)
-            rows = (missing, 0) if self.order == "highest" else (0, missing)
-            return pad(digits, (0, 0, *rows) if digits.dim() == 2 else rows)
-
-        return tuple(torch.stack([padded(digits) for digits in column]) for column in zip(*batch))
-
-    def _sums(self, count):
-        """So many samples: inputs (B, T, 2) and sums (B, T)."""
-        digits, lengths = self._draw(count)
-        missing = (self.length or int(lengths.max()) + 1) - self.max_digits
-        digits = pad(digits, (0, 0, 0, missing))  # cuts off where negative
-        places = torch.arange(digits.shape[1])
+        self._check()
+        for index in (min(indices), max(indices)):
+            range(self.size)[index]  # raises IndexError
+        digits, lengths = self._draw(len(indices))
+        steps = max(self.length, int(lengths.max()) + 1)
+        digits = torch.nn.functional.pad(digits, (0, 0, 0, steps - digits.shape[1]))
+        places = torch.arange(steps)
         totals = (digits.sum(2) << places).sum(1, keepdim=True)
         sums = (totals >> places) & 1
         if self.order == "highest":
             digits, sums = digits.flip(1), sums.flip(1)
-        return digits.float(), sums.float()
+        return list(zip(digits.float(), sums.float()))
 
     def _draw(self, count):
-        """Digits of both numbers (B, max_digits, 2), lowest first, zeros beyond their lengths; and these, (B, 1, 2)."""
+        """Digits (count, max_digits, 2), lowest first, and lengths (count, 1, 2)."""
+        shape = count, self.max_digits
         places = torch.arange(self.max_digits)
-        skewed = torch.rand(count, 1) < self.skewed
-        one, zero = torch.where(skewed, torch.rand(2, count, 1), 0.5)  # how often a column adds up to 1; of the others, to 0
-        zero = zero * (1 - one)
-        draw = torch.rand(count, self.max_digits)
-        columns = (draw >= zero).long() + (draw >= zero + one)
-        if self.runs:
-            start, run = torch.randint(self.max_digits, (2, count, 1))
-            inside = (torch.rand(count, 1) < self.runs) & (places >= start) & (places <= start + run)
-            columns.masked_fill_(inside, 1)
-        first = torch.where(columns == 1, torch.randint(2, columns.shape), columns >> 1)
-        lengths = torch.randint(1, self.max_digits + 1, (count, 1, 2))
-        if self.full:
-            lengths = torch.where(torch.rand(count, 1, 1) < self.full, self.max_digits, lengths)
-        digits = torch.stack((first, columns - first), dim=2)
-        return digits.masked_fill_(places[:, None] >= lengths, 0), lengths
+        digits = torch.randint(2, (*shape, 2))
+        if self.skewed or self.runs:
+            columns = digits.sum(2)
+            if self.skewed:
+                one, zero = torch.rand(2, count, 1)  # odds of 1; of 0 among the others
+                zero = zero * (1 - one)
+                draw = torch.rand(shape)
+                skewed = (draw >= zero).long() + (draw >= zero + one)
+                columns = torch.where(
+                    torch.rand(count, 1) < self.skewed, skewed, columns
+                )
+            if self.runs:
+                start, run = torch.randint(self.max_digits, (2, count, 1))
+                inside = (places >= start) & (places <= start + run)
+                columns[inside & (torch.rand(count, 1) < self.runs)] = 1
+            first = torch.where(columns == 1, digits[..., 0], columns >> 1)
+            digits = torch.stack((first, columns - first), dim=2)
+        lengths = torch.randint(self.min_digits, self.max_digits + 1, (count, 1, 2))
+        return digits * (places[:, None] < lengths), lengths
+
+    def _check(self):
+        _check_order(self.order)
+        if self.size < 1:
+            raise ValueError(f"size must be at least 1, not {self.size}")
+        if not 1 <= self.min_digits <= self.max_digits <= 62:
+            raise ValueError("digits must satisfy 1 <= min_digits <= max_digits <= 62")
+        if not (0 <= self.skewed <= 1 and 0 <= self.runs <= 1):
+            raise ValueError("skewed and runs are shares: from 0 to 1")
