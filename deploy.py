@@ -118,7 +118,7 @@ def parse(parser):
         )
     a, b = arguments.integers
     binary = {int(word) for word in words if re.fullmatch("[01]{1,99}", word)}
-    if a + b > 1 and {a, b} <= binary:
+    if max(a, b) > 1 and {a, b} <= binary:
         hint = f"note: read as decimal; for binary, write 0b{a} 0b{b}"
         print(hint, file=sys.stderr)
     return arguments

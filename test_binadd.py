@@ -594,7 +594,7 @@ class Training(unittest.TestCase):
         ):
             torch.manual_seed(0)
             model, adam = SynchronousAdder(noise=0), {"lr": 1e-2}
-            for _ in train_part1.train(model, data, adam, recent, epochs):
+            for _ in train_part1.train(model, data, adam, 1.0, recent, epochs):
                 weights = torch.nn.utils.parameters_to_vector(model.parameters())
                 vectors.append(weights.detach())
         first, second, same, average = vectors

@@ -24,6 +24,7 @@ def part2():
         "model": DelayedAdder(hidden=100, noise=0.05, ring=17),
         "data": BinaryAddition(size=100 * BATCH, skewed=1.0, runs=0.5, **digits),
         "adam": {"lr": 5e-3, "weight_decay": 0.03},
+        "clip": 1.0,
         "recent": 10,
     }
     return training, BinaryAddition(size=1024, **digits)
