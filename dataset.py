@@ -7,13 +7,10 @@ The encoding, on the sum 180 + 23 = 203 (in binary 10110100 + 10111 = 11001011):
      23            1  1  1  0  1  0  0  0   0
     203            1  1  0  1  0  0  1  1   0
 
-Lowest digit first, a network can add as we do on paper: column by column, with a
-carry. Both numbers are padded with zeros to one length, at least one beyond the
-longer of the two, so that the last carry has a place to go. Part 1 reads the digits
-in this order ("lowest"), Part 2 in the usual one ("highest").
-
-Shapes: T time steps (digits of a sum). Inputs are (T, 2), one digit of each number at
-a step; sums are (T,). Digits are floats, 0.0 or 1.0, as the network and the loss want.
+Lowest digit first, a network can add as we do on paper: column by column, with a carry.
+Both numbers are padded with zeros to one length, at least one beyond the longer of the
+two, for the last carry. Part 1 reads the digits in this order ("lowest"), Part 2 in the
+usual one ("highest"). Digits of samples are floats, 0.0 or 1.0; T is their number.
 """
 
 import sys
@@ -31,7 +28,7 @@ ORDERS = ("lowest", "highest")
 def to_digits(integer, length=None, order="lowest"):
     """Binary digits of a non-negative integer of any size, as a list of 0 and 1.
 
-    `length` pads with zeros on the high side; without it, 0 is [0] and no zero leads.
+    `length` pads with zeros on the high side; without it no zero leads, but 0 is [0].
     Raises TypeError unless it is an int (bools are refused), ValueError if it is
     negative, does not fit into `length`, or the order is unknown.
     """
@@ -43,9 +40,7 @@ def to_digits(integer, length=None, order="lowest"):
         raise ValueError("the number must not be negative: these digits have no sign")
     text = f"{integer:b}"
     if length is not None and length < len(text):
-        raise ValueError(
-            f"{length} is too short: the number has {len(text)} binary digits"
-        )
+        raise ValueError(f"{length} is too short: the number has {len(text)} digits")
     digits = [int(digit) for digit in text.zfill(length or 0)]
     return digits if order == "highest" else digits[::-1]
 
@@ -77,13 +72,12 @@ class BinaryAddition(Dataset):
     A sample is (inputs (T, 2), sum (T,)), with T one more than the longer sequence.
 
     size        samples in an epoch
-    min_digits  fewest and most digits of a sequence, evenly drawn in between; zeros
-    max_digits    may lead. At most 62, so that a sum fits into an int64
+    min_digits  a sequence has min_digits to max_digits digits, evenly drawn; zeros may
+    max_digits    lead. At most 62, so that a sum fits into an int64
     order       "lowest" or "highest" digit first
     length      time steps that shorter samples are padded to
-    skewed      share of the samples with skewed digits: each such sample draws its own
-                  odds of a column sum of 0, 1 or 2. So long carries are common; in fair
-                  digits they end after two columns on average
+    skewed      share of the samples that draw their own odds of a column sum of 0, 1 or
+                  2. Fair digits, the default, end a carry after two columns on average
     runs        share of the samples with one run of columns 0 + 1 or 1 + 0, of any
                   length at any place: what a carry must travel through
 
@@ -92,16 +86,8 @@ class BinaryAddition(Dataset):
     Raises ValueError for arguments that make no sense.
     """
 
-    def __init__(
-        self,
-        size=12_800,
-        min_digits=1,
-        max_digits=16,
-        order="lowest",
-        length=0,
-        skewed=0.0,
-        runs=0.0,
-    ):
+    def __init__(self, size=12_800, min_digits=1, max_digits=16, order="lowest",
+                 length=0, skewed=0.0, runs=0.0):
         self.size, self.order, self.length = size, order, length
         self.min_digits, self.max_digits = min_digits, max_digits
         self.skewed, self.runs = skewed, runs
@@ -134,25 +120,22 @@ class BinaryAddition(Dataset):
 
     def _draw(self, count):
         """Digits (count, max_digits, 2), lowest first, and lengths (count, 1, 2)."""
-        shape = count, self.max_digits
         places = torch.arange(self.max_digits)
-        digits = torch.randint(2, (*shape, 2))
-        if self.skewed or self.runs:
-            columns = digits.sum(2)
-            if self.skewed:
-                one, zero = torch.rand(2, count, 1)  # odds of 1; of 0 among the others
-                zero = zero * (1 - one)
-                draw = torch.rand(shape)
-                skewed = (draw >= zero).long() + (draw >= zero + one)
-                columns = torch.where(
-                    torch.rand(count, 1) < self.skewed, skewed, columns
-                )
-            if self.runs:
-                start, run = torch.randint(self.max_digits, (2, count, 1))
-                inside = (places >= start) & (places <= start + run)
-                columns[inside & (torch.rand(count, 1) < self.runs)] = 1
-            first = torch.where(columns == 1, digits[..., 0], columns >> 1)
-            digits = torch.stack((first, columns - first), dim=2)
+        digits = torch.randint(2, (count, self.max_digits, 2))
+        columns = digits.sum(2)
+        if self.skewed:
+            one, zero = torch.rand(2, count, 1)  # odds of 1; of 0 among the others
+            zero = zero * (1 - one)
+            draw = torch.rand(columns.shape)
+            skewed = (draw >= zero).long() + (draw >= zero + one)
+            which = torch.rand(count, 1) < self.skewed
+            columns = torch.where(which, skewed, columns)
+        if self.runs:
+            start, run = torch.randint(self.max_digits, (2, count, 1))
+            inside = (places >= start) & (places <= start + run)
+            columns[inside & (torch.rand(count, 1) < self.runs)] = 1
+        first = torch.where(columns == 1, digits[..., 0], columns >> 1)
+        digits = torch.stack((first, columns - first), dim=2)
         lengths = torch.randint(self.min_digits, self.max_digits + 1, (count, 1, 2))
         return digits * (places[:, None] < lengths), lengths
 

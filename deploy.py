@@ -55,15 +55,13 @@ def default_model(part):
     return shipped.relative_to(here) if shipped.is_relative_to(here) else shipped
 
 
-def describe(path, part, model, checkpoint):
-    """One line on a checkpoint: which file, what it is, where it comes from."""
-    text = f"{path}: Part {part}, {model.hidden} ReLU units"
-    for name in ("seed", "epoch"):
-        if checkpoint[name] is not None:
-            text += f", {name} {checkpoint[name]}"
-    if path.absolute().parent == SHIPPED:
-        text += f" (shipped; there is no {Path('runs', path.name)} here)"
-    return text
+def describe(path, checkpoint):
+    """Which file a checkpoint is, what it is, and where it comes from."""
+    facts = [f"Part {checkpoint['part']}, {checkpoint['hidden']} ReLU units"]
+    facts += [f"{name} {checkpoint.get(name, 'unknown')}" for name in ("seed", "epoch")]
+    shipped = path.absolute().parent == SHIPPED
+    note = f" (shipped; there is no {Path('runs', path.name)} here)" if shipped else ""
+    return f"{path}: {', '.join(facts)}{note}"
 
 
 def integer(text):
@@ -112,10 +110,8 @@ def parse(parser):
     words = [word for argument in sys.argv[1:] for word in expand(argument)]
     arguments = parser.parse_intermixed_args(words)
     if arguments.part == 2 and max(arguments.integers).bit_length() > DIGITS:
-        parser.error(
-            f"Part 2 remembers numbers of up to {DIGITS} binary digits (65535);"
-            " Part 1 adds any length: leave out --part."
-        )
+        parser.error(f"Part 2 remembers numbers of {DIGITS} binary digits, to 65535;"
+                     " Part 1 adds any length: leave out --part.")
     a, b = arguments.integers
     binary = {int(word) for word in words if re.fullmatch("[01]{1,99}", word)}
     if max(a, b) > 1 and {a, b} <= binary:
@@ -137,13 +133,9 @@ def main():
         first, second, exact = (to_digits(n, length, order) for n in (a, b, a + b))
         output = add(model, first, second)
         percent, right = check(output, exact)
-        print("model    ", describe(path, part, model, checkpoint))
-        for name, digits in (
-            ("input 1", first),
-            ("input 2", second),
-            ("output", output),
-            ("exact", exact),
-        ):
+        print("model    ", describe(path, checkpoint))
+        lines = {"input 1": first, "input 2": second, "output": output, "exact": exact}
+        for name, digits in lines.items():
             number = show(to_integer(digits, order))
             print(f"{name:<10}{','.join(map(str, digits))} = {number}")
         print(f"accuracy  {percent:.2f} % ({right} of {length} digits)")

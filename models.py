@@ -15,6 +15,7 @@ import os
 import sys
 import tempfile
 import time
+from operator import attrgetter
 from pathlib import Path
 
 import torch
@@ -147,26 +148,13 @@ class DelayedAdder(Adder):
 
 
 MODELS = {1: SynchronousAdder, 2: DelayedAdder}
-WEIGHTS = (
-    "rnn.weight_ih_l0",
-    "rnn.weight_hh_l0",
-    "rnn.bias_ih_l0",
-    "rnn.bias_hh_l0",
-    "output.weight",
-    "output.bias",
-)
-ENTRIES = {  # of a checkpoint, beside its state_dict
-    "part": int,
-    "hidden": int,
-    "epoch": int,
-    "loss": float,
-    "seed": int,
-    "sha256": str,
-}
+WEIGHTS = ("rnn.weight_ih_l0", "rnn.weight_hh_l0", "rnn.bias_ih_l0", "rnn.bias_hh_l0",
+           "output.weight", "output.bias")
+ENTRIES = dict(part=int, hidden=int, epoch=int, loss=float, seed=int, sha256=str)
 
 
 class CheckpointError(Exception):
-    """A checkpoint that cannot be used. The message is a sentence for the user."""
+    """A checkpoint that cannot be used; the message says why."""
 
 
 def prepare_device(name="auto"):
@@ -214,24 +202,11 @@ def save(model, path, epoch, loss, seed):
 
     Raises OSError if the file cannot be written; what was there before then stays.
     """
-    layers = {"rnn": model.rnn, "output": model.output}
-    weights = {}
-    for name in WEIGHTS:
-        layer, parameter = name.split(".")
-        weights[name] = getattr(layers[layer], parameter).detach().cpu().clone()
+    weights = plain_weights(model)
+    checkpoint = dict(part=model.part, hidden=model.hidden, state_dict=weights,
+                      epoch=epoch, loss=loss, seed=seed, sha256=fingerprint(weights))
     content = io.BytesIO()
-    torch.save(
-        {
-            "part": model.part,
-            "hidden": model.hidden,
-            "state_dict": weights,
-            "epoch": epoch,
-            "loss": loss,
-            "seed": seed,
-            "sha256": fingerprint(weights),
-        },
-        content,
-    )
+    torch.save(checkpoint, content)
     write_whole(path, content.getvalue())
 
 
@@ -258,28 +233,35 @@ def write_whole(path, content):
 def load(path, part, device="cpu"):
     """Network of a checkpoint, ready to deploy, and the checkpoint's dict.
 
-    A bare dict of the six weights will do, such as `model.state_dict()` of a network
-    without constraints; its epoch, loss and seed are then unknown, None. Part 2 is
-    deployed in float64, for which it is proven (see proof/part2.py).
+    A bare `model.state_dict()` will do; epoch, loss and seed are then missing. Part 2
+    is deployed in float64, for which it is proven (see proof/part2.py).
     Raises CheckpointError if the checkpoint is unusable.
     """
     checkpoint = _read(path)
-    if isinstance(checkpoint, dict) and WEIGHTS[0] in checkpoint:
+    if isinstance(checkpoint, dict) and "rnn.bias_ih_l0" in checkpoint:
         checkpoint = {"state_dict": dict(checkpoint)}
-    problem = _problem(checkpoint, part)
-    if problem:
-        raise CheckpointError(f"{path} is not a checkpoint of Part {part}: {problem}.")
-    weights = checkpoint["state_dict"]
-    checkpoint = {"epoch": None, "loss": None, "seed": None, **checkpoint}
+    try:
+        weights = _weights(checkpoint, part)
+    except CheckpointError as error:
+        problem = f"{path} is not a checkpoint of Part {part}: {error}."
+        raise CheckpointError(problem) from None
     model = MODELS[part](len(weights["rnn.bias_ih_l0"]), constrained=False)
     model.load_state_dict(weights)
-    return model.to(device, model.precision).eval(), checkpoint
+    model.to(device, model.precision).eval()
+    facts = {"part": part, "hidden": model.hidden, "state_dict": weights}
+    return model, {**checkpoint, **facts}
 
 
-def fingerprint(state_dict):
-    """SHA-256 of the weights as hexadecimal text, by which evidence names a network."""
-    weights = [state_dict[name].detach().clone().numpy().tobytes() for name in WEIGHTS]
-    return hashlib.sha256(b"".join(weights)).hexdigest()
+def plain_weights(model):
+    """State dict of the six weights, without constraints, copied to the CPU."""
+    weights = {name: attrgetter(name)(model).detach() for name in WEIGHTS}
+    return {name: weight.to("cpu", copy=True) for name, weight in weights.items()}
+
+
+def fingerprint(weights):
+    """SHA-256 of plain weights as hexadecimal text: the name of a network."""
+    content = b"".join(weights[name].numpy().tobytes() for name in WEIGHTS)
+    return hashlib.sha256(content).hexdigest()
 
 
 def _read(path):
@@ -292,36 +274,42 @@ def _read(path):
     except OSError as error:
         problem = f"cannot be read: {error.strerror or error}"
     except Exception:  # weights_only refuses what is not ours, in many ways
-        problem = "is not a checkpoint, or is damaged"
+        problem = "is damaged, or not a file of plain weights"
     raise CheckpointError(f"{path} {problem}.")
 
 
-def _problem(checkpoint, part):
-    """What is wrong with a checkpoint, or None."""
-    if not isinstance(checkpoint, dict):
-        return f"it holds a {type(checkpoint).__name__} instead of a dict"
+def _weights(checkpoint, part):
+    """Plain weights of a checkpoint's dict. Raises CheckpointError with the problem."""
+
+    def demand(condition, problem):
+        if not condition:
+            raise CheckpointError(problem)
+
+    demand(isinstance(checkpoint, dict), "it does not hold a dict")
     for key, kind in ENTRIES.items():
-        if key in checkpoint and type(checkpoint[key]) is not kind:
-            return f"its entry {key!r} is not of type {kind.__name__}"
-    if checkpoint.get("part", part) != part:
-        return f"it says that it is of Part {checkpoint['part']}"
+        right = key not in checkpoint or type(checkpoint[key]) is kind
+        demand(right, f"its entry {key!r} is not of type {kind.__name__}")
+    said = checkpoint.get("part", part)
+    demand(said == part, f"it says that it is of Part {said}")
     weights = checkpoint.get("state_dict")
-    if not isinstance(weights, dict) or set(weights) != set(WEIGHTS):
-        return f"its state_dict must have exactly the weights {', '.join(WEIGHTS)}"
-    if not all(isinstance(weight, torch.Tensor) for weight in weights.values()):
-        return "its weights must be tensors"
-    hidden = weights["rnn.bias_ih_l0"].numel()
-    if not 1 <= hidden <= 1000:
-        return f"it has {hidden} hidden units, and 1 to 1000 are supported"
-    if checkpoint.get("hidden", hidden) != hidden:
-        return f"it says {checkpoint['hidden']} hidden units, and has {hidden}"
-    shapes = (hidden, 2), (hidden, hidden), (hidden,), (hidden,), (1, hidden), (1,)
-    for name, shape in zip(WEIGHTS, shapes):
-        weight = weights[name]
-        if weight.shape != shape or weight.dtype != torch.float32:
-            return f"{name} must be a float32 tensor of shape {shape}"
-        if weight.layout != torch.strided or not weight.isfinite().all():
-            return f"{name} has values that are not finite numbers"
-    if checkpoint.get("sha256", fingerprint(weights)) != fingerprint(weights):
-        return "its weights are not those that were saved (their SHA-256 differs)"
-    return None
+    demand(isinstance(weights, dict), "it has no state_dict")
+    for name, weight in weights.items():
+        demand(isinstance(weight, torch.Tensor), f"{name} is not a tensor")
+        plain = weight.dtype == torch.float32 and weight.layout == torch.strided
+        demand(plain, f"{name} is not a plain float32 tensor")
+    bias = weights.get("rnn.bias_ih_l0", torch.empty(0))
+    hidden = checkpoint.get("hidden", bias.numel())
+    demand(1 <= hidden <= 1000, f"{hidden} hidden units is not 1 to 1000")
+    model = MODELS[part](hidden, constrained=not set(weights) <= set(WEIGHTS))
+    try:
+        model.load_state_dict(weights)
+    except (RuntimeError, TypeError):
+        names = ", ".join(WEIGHTS)
+        demand(False, f"its weights must be {names}, for {hidden} hidden units")
+    weights = plain_weights(model)
+    for name, weight in weights.items():
+        demand(weight.isfinite().all(), f"{name} has values that are not finite")
+    digest = fingerprint(weights)
+    same = checkpoint.get("sha256", digest) == digest
+    demand(same, "its weights are not those that were saved (their SHA-256 differs)")
+    return weights

@@ -450,13 +450,16 @@ class Checkpoints(TemporaryFolder):
 
     def test_bare_weights_load(self):
         """What model.state_dict() gives, saved as it comes."""
-        model = SynchronousAdder(constrained=False)
-        torch.save(model.state_dict(), self.path)
-        loaded, checkpoint = models.load(self.path, 1)
-        self.assertTrue(torch.equal(loaded.output.weight, model.output.weight))
-        self.assertIsNone(checkpoint["seed"])
-        torch.save(dict(model.named_parameters()), self.path)
-        models.load(self.path, 1)
+        for part, network in models.MODELS.items():
+            for constrained in (True, False):
+                model = network(hidden=20, constrained=constrained).eval()
+                torch.save(model.state_dict(), self.path)
+                loaded, checkpoint = models.load(self.path, part)
+                inputs = torch.randint(2, (8, 17, 2)).float()
+                expected, found = model(inputs), loaded.float()(inputs)
+                self.assertTrue(torch.allclose(expected, found, atol=1e-5))
+                self.assertNotIn("seed", checkpoint)
+                self.assertEqual(set(checkpoint["state_dict"]), set(models.WEIGHTS))
 
     def test_files_without_a_hash_load(self):
         del self.content["sha256"]
@@ -495,7 +498,8 @@ class Checkpoints(TemporaryFolder):
             changed(weights[name].to_sparse()),
             changed(torch.zeros(1).expand(10, 10**9)),
             changed(weights[name] + 1),  # the hash finds it
-            SynchronousAdder().state_dict(),  # u and v in place of W_hh
+            torch.nn.RNN(2, 10).state_dict(),
+            DelayedAdder(hidden=10).state_dict(),
             Attack(),
         ):
             torch.save(content, self.path)
@@ -593,8 +597,8 @@ class Training(unittest.TestCase):
             (2 * samples, 1, 10),
         ):
             torch.manual_seed(0)
-            model, adam = SynchronousAdder(noise=0), {"lr": 1e-2}
-            for _ in train_part1.train(model, data, adam, 1.0, recent, epochs):
+            model = SynchronousAdder(noise=0)
+            for _ in train_part1.train(model, data, 1e-2, 1.0, recent, epochs):
                 weights = torch.nn.utils.parameters_to_vector(model.parameters())
                 vectors.append(weights.detach())
         first, second, same, average = vectors

@@ -23,7 +23,7 @@ def part2():
     training = {
         "model": DelayedAdder(hidden=100, noise=0.05, ring=17),
         "data": BinaryAddition(size=100 * BATCH, skewed=1.0, runs=0.5, **digits),
-        "adam": {"lr": 5e-3, "weight_decay": 0.03},
+        "lr": 5e-3,
         "clip": 1.0,
         "recent": 10,
     }
