@@ -76,10 +76,9 @@ class BinaryAddition(Dataset):
     max_digits    lead. At most 62, so that a sum fits into an int64
     order       "lowest" or "highest" digit first
     length      time steps that shorter samples are padded to
-    skewed      share of the samples that draw their own odds of a column sum of 0, 1 or
-                  2. Fair digits, the default, end a carry after two columns on average
-    runs        share of the samples with one run of columns 0 + 1 or 1 + 0, of any
-                  length at any place: what a carry must travel through
+    runs        share of the samples with a run of columns 0 + 1 or 1 + 0, of any length
+                  at any place, for a carry to travel through. Fair digits alone, the
+                  default, end a carry after two columns on average
 
     Draws come from torch's global generator: `torch.manual_seed` fixes them, and
     DataLoader workers, which torch seeds differently, do not repeat each other.
@@ -87,10 +86,9 @@ class BinaryAddition(Dataset):
     """
 
     def __init__(self, size=12_800, min_digits=1, max_digits=16, order="lowest",
-                 length=0, skewed=0.0, runs=0.0):
-        self.size, self.order, self.length = size, order, length
+                 length=0, runs=0.0):
+        self.size, self.order, self.length, self.runs = size, order, length, runs
         self.min_digits, self.max_digits = min_digits, max_digits
-        self.skewed, self.runs = skewed, runs
         self._check()
 
     def __len__(self):
@@ -106,8 +104,8 @@ class BinaryAddition(Dataset):
         is the same sum with leading zeros, so every digit counts in the loss.
         """
         self._check()
-        for index in (min(indices), max(indices)):
-            range(self.size)[index]  # raises IndexError
+        if not -self.size <= min(indices) <= max(indices) < self.size:
+            raise IndexError(f"there are {self.size} samples")
         digits, lengths = self._draw(len(indices))
         steps = max(self.length, int(lengths.max()) + 1)
         digits = torch.nn.functional.pad(digits, (0, 0, 0, steps - digits.shape[1]))
@@ -123,16 +121,9 @@ class BinaryAddition(Dataset):
         places = torch.arange(self.max_digits)
         digits = torch.randint(2, (count, self.max_digits, 2))
         columns = digits.sum(2)
-        if self.skewed:
-            one, zero = torch.rand(2, count, 1)  # odds of 1; of 0 among the others
-            zero = zero * (1 - one)
-            draw = torch.rand(columns.shape)
-            skewed = (draw >= zero).long() + (draw >= zero + one)
-            which = torch.rand(count, 1) < self.skewed
-            columns = torch.where(which, skewed, columns)
         if self.runs:
-            start, run = torch.randint(self.max_digits, (2, count, 1))
-            inside = (places >= start) & (places <= start + run)
+            start, beyond = torch.randint(self.max_digits, (2, count, 1))
+            inside = (places >= start) & (places <= start + beyond)
             columns[inside & (torch.rand(count, 1) < self.runs)] = 1
         first = torch.where(columns == 1, digits[..., 0], columns >> 1)
         digits = torch.stack((first, columns - first), dim=2)
@@ -144,6 +135,7 @@ class BinaryAddition(Dataset):
         if self.size < 1:
             raise ValueError(f"size must be at least 1, not {self.size}")
         if not 1 <= self.min_digits <= self.max_digits <= 62:
-            raise ValueError("digits must satisfy 1 <= min_digits <= max_digits <= 62")
-        if not (0 <= self.skewed <= 1 and 0 <= self.runs <= 1):
-            raise ValueError("skewed and runs are shares: from 0 to 1")
+            raise ValueError("1 <= min_digits <= max_digits <= 62 must hold, not"
+                             f" {self.min_digits} and {self.max_digits}")
+        if not 0 <= self.runs <= 1:
+            raise ValueError(f"runs is a share from 0 to 1, not {self.runs}")

@@ -19,7 +19,7 @@ from dataset import to_digits, to_integer  # first: it says if torch does not lo
 
 import torch
 
-from models import load, prepare_device, user_errors
+from models import UserError, load, prepare_device, user_errors
 
 DIGITS = 16  # of a number in Part 2, whose memory is sized for them
 SHIPPED = Path(__file__).absolute().parent / "pretrained"
@@ -97,18 +97,21 @@ def expand(argument):
     try:
         return content.decode("utf-16" if utf16 else "utf-8-sig").split()
     except UnicodeDecodeError:
-        raise ValueError(f"{argument[1:]} is not a text file.") from None
+        raise UserError(f"{argument[1:]} is not a text file.") from None
 
 
 def parse(parser):
     """Arguments of the command line, checked. Ends the script if they make no sense."""
     add = parser.add_argument
-    add("integers", metavar="INTEGER", type=integer, nargs=2, help="two, or @FILE")
-    add("--part", type=int, choices=(1, 2), default=1, help="default: 1, any length")
+    add("integers", metavar="INTEGER", type=integer, nargs="*", help="two, or @FILE")
+    add("--part", type=int, choices=(1, 2), default=1,
+        help="1 writes a digit at each step (default); 2 reads all, then writes")
     add("--model", type=Path, help="default: runs/partN.pt, or else the shipped one")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     words = [word for argument in sys.argv[1:] for word in expand(argument)]
     arguments = parser.parse_intermixed_args(words)
+    if len(arguments.integers) != 2:
+        parser.error("give two integers, as in: python deploy.py 180 23")
     if arguments.part == 2 and max(arguments.integers).bit_length() > DIGITS:
         parser.error(f"Part 2 remembers numbers of {DIGITS} binary digits, to 65535;"
                      " Part 1 adds any length: leave out --part.")
@@ -128,7 +131,7 @@ def main():
         device = prepare_device(arguments.device)
         path = arguments.model or default_model(part)
         model, checkpoint = load(path, part, device)
-        order = "lowest" if part == 1 else "highest"
+        order = model.order
         length = 1 + (DIGITS if part == 2 else max(a.bit_length(), b.bit_length(), 1))
         first, second, exact = (to_digits(n, length, order) for n in (a, b, a + b))
         output = add(model, first, second)

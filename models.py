@@ -15,6 +15,7 @@ import os
 import sys
 import tempfile
 import time
+import warnings
 from operator import attrgetter
 from pathlib import Path
 
@@ -64,11 +65,13 @@ class Adder(nn.Module):
 
     def __init__(self, hidden, noise):
         super().__init__()
+        if not 1 <= hidden <= 1000:
+            raise ValueError(f"a network has 1 to 1000 hidden units, not {hidden}")
         self.hidden, self.noise = hidden, noise
         self.rnn = nn.RNN(2, hidden, nonlinearity="relu", batch_first=True)
         self.output = nn.Linear(hidden, 1)
 
-    def blur(self, inputs):
+    def add_noise(self, inputs):
         if not self.training:
             return inputs
         return inputs + self.noise * torch.randn_like(inputs)
@@ -83,9 +86,9 @@ class SynchronousAdder(Adder):
     own start, 2 of 29 seeds never learned the carry.
     """
 
-    part, precision = 1, torch.float32
+    part, order, precision = 1, "lowest", torch.float32
 
-    def __init__(self, hidden=10, noise=0.1, constrained=True, counting=True):
+    def __init__(self, hidden, noise, constrained=True, counting=True):
         super().__init__(hidden, noise)
         if counting:
             with torch.no_grad():
@@ -101,7 +104,7 @@ class SynchronousAdder(Adder):
         """Logits (B, T) of the sum's digits, from inputs (B, T, 2), lowest first."""
         state, logits = None, []
         with parametrize.cached():  # one outer product a call
-            for piece in self.blur(inputs).split(PIECE, dim=1):
+            for piece in self.add_noise(inputs).split(PIECE, dim=1):
                 states, state = self.rnn(piece, state)
                 logits.append(self.output(states).squeeze(2))
         return torch.cat(logits, dim=1)
@@ -129,9 +132,9 @@ class DelayedAdder(Adder):
     are equal (see Tied).
     """
 
-    part, precision = 2, torch.float64
+    part, order, precision = 2, "highest", torch.float64
 
-    def __init__(self, hidden=100, noise=0.05, constrained=True, ring=17):
+    def __init__(self, hidden, noise, constrained=True, ring=17):
         super().__init__(hidden, noise)
         with torch.no_grad():
             self.rnn.weight_hh_l0.copy_(rings(hidden, ring))
@@ -141,7 +144,7 @@ class DelayedAdder(Adder):
     def forward(self, inputs):
         """Logits (B, T) of the sum's digits, from inputs (B, T, 2), highest first."""
         steps = inputs.shape[1]
-        inputs = torch.cat((self.blur(inputs), torch.zeros_like(inputs)), dim=1)
+        inputs = torch.cat((self.add_noise(inputs), torch.zeros_like(inputs)), dim=1)
         with parametrize.cached():
             states, _ = self.rnn(inputs)
         return self.output(states[:, steps:]).squeeze(2)
@@ -153,8 +156,8 @@ WEIGHTS = ("rnn.weight_ih_l0", "rnn.weight_hh_l0", "rnn.bias_ih_l0", "rnn.bias_h
 ENTRIES = dict(part=int, hidden=int, epoch=int, loss=float, seed=int, sha256=str)
 
 
-class CheckpointError(Exception):
-    """A checkpoint that cannot be used; the message says why."""
+class UserError(Exception):
+    """Something that the user of a script can mend; the message says how."""
 
 
 def prepare_device(name="auto"):
@@ -162,7 +165,7 @@ def prepare_device(name="auto"):
 
     On the CPU it sets one thread, unless OMP_NUM_THREADS is set: on matrices this small
     a second thread costs more than it brings. It turns off TF32 and bfloat16, since the
-    proof is about float32. Raises ValueError if the device cannot be used.
+    proof is about float32. Raises UserError if the device cannot be used.
     """
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
@@ -172,10 +175,13 @@ def prepare_device(name="auto"):
             torch.set_num_threads(1)
         return torch.device("cpu")
     try:
-        (torch.ones(2, 2, device="cuda") @ torch.ones(2, 2, device="cuda")).sum().item()
+        matrix = torch.full((64, 64), 1 + 2**-20, device="cuda")
+        exact = torch.equal(matrix @ torch.eye(64, device="cuda"), matrix)
     except (RuntimeError, AssertionError) as error:  # a torch without CUDA asserts
         reason = str(error).partition("\n")[0]
-        raise ValueError(f"cuda cannot be used ({reason}); try --device cpu.") from None
+        raise UserError(f"cuda cannot be used ({reason}); try --device cpu.") from None
+    if not exact:  # TORCH_ALLOW_TF32_CUBLAS_OVERRIDE beats all settings
+        raise UserError("cuda computes in TF32, not float32; try --device cpu.")
     return torch.device("cuda")
 
 
@@ -187,14 +193,14 @@ def user_errors(parser):
     try:
         yield
         print(end="", flush=True)
-    except (CheckpointError, ValueError, FloatingPointError) as error:
+    except (UserError, FloatingPointError) as error:
         parser.error(str(error))
     except OSError as error:
         if not error.filename:  # standard output, which must not fail again at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):  # its reader, say head, has enough
             sys.exit(2)
-        parser.error(f"{error.filename or 'output'} cannot be used: {error.strerror}.")
+        parser.error(f"{error.filename or 'output'}: {error.strerror}.")
 
 
 def save(model, path, epoch, loss, seed):
@@ -235,17 +241,17 @@ def load(path, part, device="cpu"):
 
     A bare `model.state_dict()` will do; epoch, loss and seed are then missing. Part 2
     is deployed in float64, for which it is proven (see proof/part2.py).
-    Raises CheckpointError if the checkpoint is unusable.
+    Raises UserError if the checkpoint is unusable.
     """
-    checkpoint = _read(path)
+    checkpoint = _read(path, part)
     if isinstance(checkpoint, dict) and "rnn.bias_ih_l0" in checkpoint:
         checkpoint = {"state_dict": dict(checkpoint)}
     try:
         weights = _weights(checkpoint, part)
-    except CheckpointError as error:
+    except UserError as error:
         problem = f"{path} is not a checkpoint of Part {part}: {error}."
-        raise CheckpointError(problem) from None
-    model = MODELS[part](len(weights["rnn.bias_ih_l0"]), constrained=False)
+        raise UserError(problem) from None
+    model = MODELS[part](len(weights["rnn.bias_ih_l0"]), 0.0, constrained=False)
     model.load_state_dict(weights)
     model.to(device, model.precision).eval()
     facts = {"part": part, "hidden": model.hidden, "state_dict": weights}
@@ -264,26 +270,28 @@ def fingerprint(weights):
     return hashlib.sha256(content).hexdigest()
 
 
-def _read(path):
+def _read(path, part):
     try:
         if os.path.getsize(path) < 2**24:  # ours take 3 to 45 kB
-            return torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of other pickle protocols
+                return torch.load(path, map_location="cpu", weights_only=True)
         problem = "is too large to be a checkpoint"
     except FileNotFoundError:
-        problem = "does not exist; train a network first"
+        problem = f"does not exist; python train_part{part}.py trains a network"
     except OSError as error:
         problem = f"cannot be read: {error.strerror or error}"
     except Exception:  # weights_only refuses what is not ours, in many ways
         problem = "is damaged, or not a file of plain weights"
-    raise CheckpointError(f"{path} {problem}.")
+    raise UserError(f"{path} {problem}.")
 
 
 def _weights(checkpoint, part):
-    """Plain weights of a checkpoint's dict. Raises CheckpointError with the problem."""
+    """Plain weights of a checkpoint's dict. Raises UserError with the problem."""
 
     def demand(condition, problem):
         if not condition:
-            raise CheckpointError(problem)
+            raise UserError(problem)
 
     demand(isinstance(checkpoint, dict), "it does not hold a dict")
     for key, kind in ENTRIES.items():
@@ -300,7 +308,8 @@ def _weights(checkpoint, part):
     bias = weights.get("rnn.bias_ih_l0", torch.empty(0))
     hidden = checkpoint.get("hidden", bias.numel())
     demand(1 <= hidden <= 1000, f"{hidden} hidden units is not 1 to 1000")
-    model = MODELS[part](hidden, constrained=not set(weights) <= set(WEIGHTS))
+    plain = set(weights) <= set(WEIGHTS)
+    model = MODELS[part](hidden, 0.0, constrained=not plain)
     try:
         model.load_state_dict(weights)
     except (RuntimeError, TypeError):

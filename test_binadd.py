@@ -29,11 +29,12 @@ import models
 import train_part1
 import train_part2
 from dataset import BinaryAddition, to_digits, to_integer
-from models import CheckpointError, DelayedAdder, SynchronousAdder
+from models import DelayedAdder, SynchronousAdder, UserError
 
 HERE = Path(__file__).absolute().parent
 SHIPPED = {part: HERE / "pretrained" / f"part{part}.pt" for part in (1, 2)}
-SEVEN = ("dataset", "models", "train_part1", "train_part2", "deploy", "test_binadd")
+SEVEN = ("dataset.py", "models.py", "train_part1.py", "train_part2.py", "deploy.py",
+         "test_binadd.py")
 EXAMPLE = """\
 input 1   0,0,1,0,1,1,0,1,0 = 180
 input 2   1,1,1,0,1,0,0,0,0 = 23
@@ -48,18 +49,12 @@ needs_shipped = unittest.skipUnless(
 torch.set_num_threads(1)
 
 
-def script(name, *arguments, folder, **environment):
-    """Finished process of a script, run as a user does, with its output as text."""
-    return subprocess.run(
-        [sys.executable, str(HERE / name), *map(str, arguments)],
-        cwd=folder,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        timeout=170,
-    )
+def script(name, *arguments, folder, home=HERE, **environment):
+    """Finished process of a script, run in a folder, with its output as text."""
+    name = str(home / name) if name.endswith(".py") else name
+    return subprocess.run([sys.executable, name, *map(str, arguments)], cwd=folder,
+                          env={**os.environ, **environment}, capture_output=True,
+                          text=True, encoding="utf-8", errors="replace", timeout=170)
 
 
 def batch(pairs, length, order="lowest", dtype=torch.float32):
@@ -152,7 +147,6 @@ class Data(unittest.TestCase):
             ("lowest", "highest"),
             (
                 {},
-                {"skewed": 1.0},
                 {"runs": 0.5},
                 {"min_digits": 62, "max_digits": 62},
                 {"length": 20},
@@ -188,7 +182,7 @@ class Data(unittest.TestCase):
 
     def test_one_by_one_and_batched_have_the_same_distribution(self):
         size = 20_000
-        arguments = {"length": 17, "skewed": 0.5, "runs": 0.25, "min_digits": 3}
+        arguments = {"length": 17, "runs": 0.25, "min_digits": 3}
         data = BinaryAddition(size, **arguments)
         statistics = []
         for samples in (list(data), data.__getitems__(range(size))):
@@ -249,16 +243,14 @@ class Data(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "max_digits <= 62"):
             data[0]
 
-    def test_skewed_samples_have_long_carries(self):
+    def test_runs_are_long_carries(self):
         def long_runs(**arguments):  # of columns through which a carry travels
             data = BinaryAddition(2000, min_digits=16, **arguments)
             inputs, _ = next(iter(DataLoader(data, 2000)))
             columns = ("".join(map(str, row)) for row in inputs.sum(2).int().tolist())
             return sum("1" * 12 in row for row in columns)
 
-        fair = long_runs()
-        for arguments in ({"skewed": 1.0}, {"runs": 1.0}):
-            self.assertGreater(long_runs(**arguments), 10 * fair + 100)
+        self.assertGreater(long_runs(runs=1.0), 10 * long_runs() + 100)
 
     def test_senseless_arguments_are_refused(self):
         for wrong in (
@@ -266,7 +258,7 @@ class Data(unittest.TestCase):
             {"min_digits": 0},
             {"max_digits": 63},
             {"min_digits": 9, "max_digits": 8},
-            {"skewed": -0.1},
+            {"runs": -0.1},
             {"runs": 2},
             {"order": "up"},
         ):
@@ -295,7 +287,7 @@ class Networks(unittest.TestCase):
             self.assertEqual((len(training["data"]), train_part1.BATCH), (12_800, 128))
 
     def test_part_1_is_causal(self):
-        model = SynchronousAdder().eval()
+        model = SynchronousAdder(10, 0.1).eval()
         inputs = torch.randint(2, (1, 20, 2)).float()
         before = model(inputs)[0]
         for place in (0, 7, 19):
@@ -306,7 +298,7 @@ class Networks(unittest.TestCase):
             self.assertNotEqual(before[place], after[place])
 
     def test_part_1_reads_a_long_input_in_pieces(self):
-        model = SynchronousAdder().eval()
+        model = SynchronousAdder(10, 0.1).eval()
         inputs = torch.randint(2, (2, 50, 2)).float()
         whole = model(inputs)
         with unittest.mock.patch("models.PIECE", 7):
@@ -314,7 +306,7 @@ class Networks(unittest.TestCase):
 
     def test_part_2_reads_everything_before_it_writes(self):
         """Its logits are those of an nn.RNN fed all pairs, then zeros, step by step."""
-        model = DelayedAdder(hidden=20, ring=5).eval()
+        model = DelayedAdder(20, 0.05, ring=5).eval()
         inputs = torch.randint(2, (1, 5, 2)).float()
         _, state = model.rnn(inputs)  # all that is left of the numbers
         logits = []
@@ -325,13 +317,13 @@ class Networks(unittest.TestCase):
 
     def test_noise_only_while_training(self):
         inputs = torch.ones(4, 17, 2)
-        for model in (SynchronousAdder(noise=0.3), DelayedAdder(noise=0.3)):
+        for model in (SynchronousAdder(10, 0.3), DelayedAdder(100, 0.3)):
             self.assertFalse(torch.equal(model(inputs), model(inputs)))
             model.eval()
             self.assertTrue(torch.equal(model(inputs), model(inputs)))
 
     def test_constraints_hold_through_training(self):
-        first, second = SynchronousAdder(), DelayedAdder(hidden=34)
+        first, second = SynchronousAdder(10, 0.1), DelayedAdder(34, 0.05)
         for model in (first, second):
             model(torch.randint(2, (4, 17, 2)).float()).sum().backward()
             torch.optim.SGD(model.parameters(), lr=0.1).step()
@@ -351,8 +343,8 @@ class Networks(unittest.TestCase):
 
     def test_tensors_stay_on_their_device(self):
         """On the device "meta", mixing with tensors of the CPU fails, as on CUDA."""
-        for model in (SynchronousAdder().to("meta"), DelayedAdder().to("meta")):
-            model(torch.zeros(4, 17, 2, device="meta")).sum().backward()
+        for model in (SynchronousAdder(10, 0.1), DelayedAdder(100, 0.05)):
+            model.to("meta")(torch.zeros(4, 17, 2, device="meta")).sum().backward()
             devices = {weight.grad.device.type for weight in model.parameters()}
             self.assertEqual(devices, {"meta"})
 
@@ -430,17 +422,18 @@ class Checkpoints(TemporaryFolder):
         super().setUp()
         torch.manual_seed(0)
         self.path = self.folder / "part1.pt"
-        models.save(SynchronousAdder(), self.path, 3, 0.25, 9)
+        models.save(SynchronousAdder(10, 0.1), self.path, 3, 0.25, 9)
         self.content = torch.load(self.path, weights_only=True)
 
     def assert_refused(self, path, pattern="part1"):
-        with self.assertRaises(CheckpointError) as caught:
+        with self.assertRaises(UserError) as caught:
             models.load(path, 1)
         self.assertRegex(str(caught.exception), pattern)
         self.assertRegex(str(caught.exception), r"^\S.*\.$")
 
     def test_saved_and_loaded_networks_agree(self):
-        for model in (SynchronousAdder(), SynchronousAdder(7, constrained=False)):
+        for hidden, constrained in ((10, True), (7, False)):
+            model = SynchronousAdder(hidden, 0.1, constrained)
             models.save(model.eval(), self.path, 3, 0.25, 9)
             loaded, checkpoint = models.load(self.path, 1)
             inputs = torch.randint(2, (8, 20, 2)).float()
@@ -452,7 +445,7 @@ class Checkpoints(TemporaryFolder):
         """What model.state_dict() gives, saved as it comes."""
         for part, network in models.MODELS.items():
             for constrained in (True, False):
-                model = network(hidden=20, constrained=constrained).eval()
+                model = network(20, 0.1, constrained=constrained).eval()
                 torch.save(model.state_dict(), self.path)
                 loaded, checkpoint = models.load(self.path, part)
                 inputs = torch.randint(2, (8, 17, 2)).float()
@@ -499,7 +492,8 @@ class Checkpoints(TemporaryFolder):
             changed(torch.zeros(1).expand(10, 10**9)),
             changed(weights[name] + 1),  # the hash finds it
             torch.nn.RNN(2, 10).state_dict(),
-            DelayedAdder(hidden=10).state_dict(),
+            {**weights, "rnn.weight_hh_l0": torch.zeros(30, 10)},  # a GRU's
+            DelayedAdder(10, 0.05).state_dict(),
             Attack(),
         ):
             torch.save(content, self.path)
@@ -520,7 +514,7 @@ class Checkpoints(TemporaryFolder):
             self.path.write_bytes(content)
             self.assert_refused(self.path)
         self.assert_refused(self.folder, "cannot be read")
-        self.assert_refused(self.folder / "missing", "train a network first")
+        self.assert_refused(self.folder / "missing", "python train_part1.py trains")
 
     def test_a_flipped_bit_never_loads_another_network(self):
         whole, original = self.path.read_bytes(), models.fingerprint
@@ -530,7 +524,7 @@ class Checkpoints(TemporaryFolder):
             flipped = bytearray(whole)
             flipped[generator.randrange(len(whole))] ^= 1 << generator.randrange(8)
             self.path.write_bytes(flipped)
-            with contextlib.suppress(CheckpointError):
+            with contextlib.suppress(UserError):
                 _, checkpoint = models.load(self.path, 1)
                 self.assertEqual(original(checkpoint["state_dict"]), expected)
 
@@ -597,16 +591,19 @@ class Training(unittest.TestCase):
             (2 * samples, 1, 10),
         ):
             torch.manual_seed(0)
-            model = SynchronousAdder(noise=0)
-            for _ in train_part1.train(model, data, 1e-2, 1.0, recent, epochs):
+            model = SynchronousAdder(10, 0)
+            adam = torch.optim.Adam(model.parameters(), 1e-2)
+            for _ in train_part1.train(model, data, adam, None, recent, epochs):
                 weights = torch.nn.utils.parameters_to_vector(model.parameters())
                 vectors.append(weights.detach())
         first, second, same, average = vectors
         self.assertTrue(torch.equal(second, same))
+        last = torch.nn.utils.parameters_to_vector(model.parameters())
+        self.assertTrue(torch.equal(last, average))  # also after the last yield
         self.assertTrue(torch.allclose(average, (first + 10 * second) / 11, atol=1e-6))
 
     def test_a_loss_that_is_not_finite_stops_the_training(self):
-        model = SynchronousAdder()
+        model = SynchronousAdder(10, 0.1)
         torch.nn.init.constant_(model.output.bias, float("nan"))
         with self.assertRaisesRegex(FloatingPointError, "another --seed"):
             self.trained(model=model)
@@ -638,7 +635,7 @@ class Training(unittest.TestCase):
     def test_a_gpu_that_cannot_be_used_gets_a_sentence(self):
         with unittest.mock.patch("torch.cuda.is_available", lambda: True):
             for name in ("auto", "cuda"):
-                with self.assertRaisesRegex(ValueError, "--device cpu"):
+                with self.assertRaisesRegex(UserError, "--device cpu"):
                     models.prepare_device(name)
 
 
@@ -663,7 +660,7 @@ class Scripts(TemporaryFolder):
         """The same of deploy.py, with a network that is not trained."""
         path = self.folder / f"part{part}.pt"
         if not path.exists():
-            models.save(models.MODELS[part](), path, 1, 0.7, 5)
+            models.save(models.MODELS[part](10, 0.0), path, 1, 0.7, 5)
         return self.main(deploy.main, "--part", part, "--model", path, *arguments)
 
     def train(self, *arguments):
@@ -675,13 +672,20 @@ class Scripts(TemporaryFolder):
     def files(self):
         return {path.name for path in self.folder.iterdir()}
 
-    def test_train_and_deploy_in_a_users_order(self):
-        trained = script("train_part1.py", "--epochs", 2, folder=self.folder)
+    def test_the_seven_files_stand_alone(self):
+        """Copied into an empty folder, they train, deploy and pass their tests."""
+        for name in (*SEVEN, "README.md"):
+            shutil.copy(HERE / name, self.folder)
+
+        def run(*words):
+            return script(*words, folder=self.folder, home=self.folder)
+
+        trained = run("train_part1.py", "--epochs", 2)
         self.assertEqual((trained.returncode, trained.stderr), (0, ""))
         self.assertEqual(len(re.findall("^epoch", trained.stdout, re.M)), 2)
         plot = self.folder / "runs" / "part1_loss.png"
         self.assertEqual(plot.read_bytes()[:4], b"\x89PNG")
-        added = script("deploy.py", 180, 23, folder=self.folder)
+        added = run("deploy.py", 180, 23)
         lines = added.stdout.splitlines()
         self.assertEqual((added.returncode, added.stderr, len(lines)), (0, "", 6))
         start = f"model     {Path('runs', 'part1.pt')}: Part 1, 10 ReLU units, seed 0"
@@ -691,11 +695,23 @@ class Scripts(TemporaryFolder):
         percent = 10_000 * right // 9 / 100
         self.assertEqual(lines[5], f"accuracy  {percent:.2f} % ({right} of 9 digits)")
 
-    def test_part_2_trains_from_its_script(self):
-        trained = script("train_part2.py", "--epochs", 1, folder=self.folder)
+        trained = run("train_part2.py", "--epochs", 1)
         self.assertEqual((trained.returncode, trained.stderr), (0, ""))
-        model, checkpoint = models.load(self.folder / "runs" / "part2.pt", 2)
-        self.assertEqual((model.hidden, checkpoint["seed"]), (100, 0))
+        added = run("deploy.py", "--part", 2, 180, 23)
+        self.assertEqual((added.returncode, added.stderr), (0, ""))
+        self.assertIn("Part 2, 100 ReLU units, seed 0, epoch 1", added.stdout)
+
+        tests = run("-m", "unittest", "test_binadd.Digits", "test_binadd.Shipped")
+        self.assertEqual(tests.returncode, 0, tests.stderr)
+        self.assertIn("skipped", tests.stderr)
+
+    def test_nothing_beyond_is_imported(self):
+        modules = ", ".join(Path(name).stem for name in SEVEN)
+        code = f"import sys, {modules}; print(*sys.modules)"
+        loaded = script("-c", code, folder=HERE)
+        self.assertEqual((loaded.returncode, loaded.stderr), (0, ""))
+        beyond = {"certify", "proof", "experiments", "report", "test_proof"}
+        self.assertEqual(beyond & set(loaded.stdout.split()), set())
 
     @needs_shipped
     def test_worked_example(self):
@@ -870,7 +886,7 @@ class Scripts(TemporaryFolder):
         self.assertEqual(self.files(), {"part1.pt", "part1_loss.png"})
 
     def test_small_encodings(self):
-        models.save(SynchronousAdder(), self.folder / "²é.pt", 1, 0.7, 5)
+        models.save(SynchronousAdder(10, 0.1), self.folder / "²é.pt", 1, 0.7, 5)
         for encoding in ("ascii", "cp932"):
             for name in ("train_part1.py", "train_part2.py", "deploy.py"):
                 shown = script(
@@ -885,7 +901,7 @@ class Scripts(TemporaryFolder):
         self.assertEqual((added.returncode, added.stderr), (0, ""))
 
     def test_output_that_is_cut_off(self):
-        models.save(SynchronousAdder(), self.folder / "part1.pt", 1, 0.7, 5)
+        models.save(SynchronousAdder(10, 0.1), self.folder / "part1.pt", 1, 0.7, 5)
         number = hex(2**200_000)
         numbers = self.folder / "numbers"
         numbers.write_text(f"{number} {number}", encoding="utf-8")
@@ -909,28 +925,6 @@ class Scripts(TemporaryFolder):
                 run = script(name, 1, 2, folder=HERE, PYTHONPATH=str(self.folder))
                 self.assertEqual((run.returncode, run.stdout), (2, ""))
                 self.assertRegex(run.stderr, r"\Atorch does not load .*; see .*\n\Z")
-
-    def test_the_seven_files_stand_alone(self):
-        for name in SEVEN:
-            shutil.copy(HERE / f"{name}.py", self.folder)
-        modules = ", ".join(SEVEN)
-        code = f"import sys, {modules}; print(*(m for m in sys.modules))"
-        run = subprocess.run(
-            [sys.executable, "-c", code],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "PYTHONPATH": ""},
-        )
-        self.assertEqual((run.returncode, run.stderr), (0, ""))
-        for beyond in ("certify", "proof", "experiments", "report"):
-            self.assertNotIn(beyond, run.stdout.split())
-        tests = ["-m", "unittest", "test_binadd.Digits", "test_binadd.Shipped"]
-        run = subprocess.run(
-            [sys.executable, *tests], cwd=self.folder, capture_output=True, text=True
-        )
-        self.assertEqual(run.returncode, 0, run.stderr)
-        self.assertIn("skipped=", run.stderr)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pathlib import Path
 from dataset import BinaryAddition  # first: it tells what to do if torch is missing
 
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.nn.utils import clip_grad_norm_, parameters_to_vector, vector_to_parameters
 from torch.optim import Adam
 from torch.optim.lr_scheduler import OneCycleLR
@@ -36,41 +36,46 @@ BATCH = 128  # sums in a mini-batch
 
 def part1():
     """Part 1's settings: the arguments of `train`, and the held-out data."""
+    model = SynchronousAdder(hidden=10, noise=0.1)
     training = {
-        "model": SynchronousAdder(hidden=10, noise=0.1),
-        "data": BinaryAddition(size=100 * BATCH, max_digits=16, order="lowest"),
-        "lr": 3e-2,  # with 1e-2, not every seed is proven
+        "model": model,
+        "data": BinaryAddition(size=100 * BATCH, max_digits=16),
+        "optimizer": Adam(model.parameters(), lr=3e-2),
         "clip": 1.0,
         "recent": None,
     }
-    held_out = BinaryAddition(size=1024, min_digits=32, max_digits=32, order="lowest")
-    return training, held_out
+    return training, BinaryAddition(size=1024, min_digits=32, max_digits=32)
 
 
-def train(model, data, lr, clip, recent, epochs=100, device="cpu"):
-    """Train, and yield the mean loss of each epoch, when the model may be saved.
+def train(model, data, optimizer, clip, recent, epochs=100):
+    """Train, and yield the mean loss of each epoch, when the model may be used.
 
-    lr      highest learning rate of a one-cycle schedule for Adam
-    clip    largest norm of a gradient, which can explode in a ReLU RNN
-    recent  10 averages the weights over about the last tenth of the steps (polynomial
-            decay: Shamir & Zhang 2013), and the model has the average at a yield;
-            None takes the weights as they are
+    optimizer  of the model's parameters; its learning rate is the highest one of a
+               one-cycle schedule
+    clip       largest norm of a gradient, which can explode in a ReLU RNN; None: any
+    recent     None: at a yield, the model has the weights as they are. 10: it has their
+               average over about the last tenth of the steps (polynomial decay: Shamir
+               & Zhang 2013), while the loss is that of the weights that were trained
 
     Raises FloatingPointError if the loss is not finite.
     """
-    weights = list(model.to(device).parameters())
-    average, steps = parameters_to_vector(weights).detach(), 0
+    weights = list(model.parameters())
+    device, rate = weights[0].device, optimizer.defaults["lr"]
+    latest, steps = parameters_to_vector(weights).detach(), 0
+    average = latest.clone()
     loader = DataLoader(data, BATCH)
-    optimizer = Adam(weights, lr)
-    schedule = OneCycleLR(optimizer, lr, total_steps=epochs * len(loader))
+    schedule = OneCycleLR(optimizer, rate, total_steps=epochs * len(loader))
     for _ in range(epochs):
         model.train()
+        vector_to_parameters(latest, weights)
         total = torch.zeros((), device=device)
         for inputs, sums in loader:
-            loss = cross_entropy(model(inputs.to(device)), sums.to(device))
+            logits = model(inputs.to(device))
+            loss = binary_cross_entropy_with_logits(logits, sums.to(device))
             optimizer.zero_grad()
             loss.backward()
-            clip_grad_norm_(weights, clip)
+            if clip:
+                clip_grad_norm_(weights, clip)
             optimizer.step()
             schedule.step()
             latest = parameters_to_vector(weights).detach()
@@ -81,7 +86,6 @@ def train(model, data, lr, clip, recent, epochs=100, device="cpu"):
             raise FloatingPointError("the loss diverged; try another --seed.")
         vector_to_parameters(average, weights)
         yield total.item() / len(loader)
-        vector_to_parameters(latest, weights)
 
 
 def evaluate(model, inputs, sums):
@@ -103,9 +107,8 @@ def plot(losses, path, part):
     axes.legend()
     axes.grid(alpha=0.3)
     first_and_best = f"from {losses[0]:.2g} to {losses[best]:.1e}"
-    axes.set(xlabel="epoch (100 mini-batches of 128 sums)",
-             ylabel="mean binary cross entropy a digit (nats)",
-             title=f"Part {part}: {epochs} epochs take the loss {first_and_best}")
+    axes.set(xlabel="epoch", ylabel="mean binary cross entropy a digit (nats)",
+                 title=f"Part {part}: {epochs} epochs take the loss {first_and_best}")
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=200)
     write_whole(path, content.getvalue())
@@ -133,7 +136,8 @@ def run(part, settings, description):
         torch.manual_seed(arguments.seed)
         training, held_out = settings()
         print(f"Part {part}, seed {arguments.seed}, on {device}", flush=True)
-        losses, interrupted = fit(training, held_out, path, arguments, device)
+        losses, interrupted = train_and_save(
+            training, held_out, path, arguments, device)
         if losses:
             print(f"wrote {path}, loss {min(losses):.2e}", flush=True)
             try_to_plot(losses, path.with_name(f"part{part}_loss.png"), part)
@@ -148,25 +152,26 @@ def keep_earlier(path):
         print(f"the {path} of before is kept as {copy}")
 
 
-def fit(training, held_out, path, arguments, device):
+def train_and_save(training, held_out, path, arguments, device):
     """Train until done or Ctrl-C, save the best model, and print a line an epoch."""
-    model, epochs = training["model"], arguments.epochs
+    model, epochs = training["model"].to(device), arguments.epochs
     batch = next(iter(DataLoader(held_out, len(held_out))))
-    inputs, sums = (digits.to(device) for digits in batch)
+    examples = [digits.to(device) for digits in batch]
     losses, start = [], time.perf_counter()
     try:
-        for loss in train(**training, epochs=epochs, device=device):
+        for loss in train(**training, epochs=epochs):
             best = loss < min(losses, default=math.inf)
             losses.append(loss)
             if best:
                 save(model, path, len(losses), loss, arguments.seed)
-            digits, exact = evaluate(model, inputs, sums)
+            digits, exact = evaluate(model, *examples)
             left = (time.perf_counter() - start) * (epochs / len(losses) - 1)
             print(f"epoch {len(losses):3}/{epochs}  loss {loss:.2e}"
                   f"  digits {100 * digits:6.2f} %  sums {100 * exact:6.2f} %"
                   f"  {left:.0f} s to go{'  saved' * best}", flush=True)
     except KeyboardInterrupt:
-        print("interrupted; the best model so far is kept", file=sys.stderr)
+        kept = "the best model so far is kept" if losses else "nothing was saved"
+        print(f"interrupted; {kept}", file=sys.stderr)
         return losses, True
     return losses, False
 

@@ -1,0 +1,1 @@
+"""What goes beyond the assignment: the proofs that trained networks add."""

@@ -1,0 +1,56 @@
+"""A search for a sum that a network gets wrong, where random tests do not look."""
+
+from itertools import product
+
+import torch
+
+from dataset import to_integer
+from proof.part1 import PAIRS
+
+
+def adversarial_pairs(length):
+    """Pairs of digits (N, length, 2), lowest first, that a network might not survive.
+
+    Long carries, long silences, all words of up to three pairs repeated, with or
+    without a carry sent ahead, and digits from skewed odds.
+    """
+
+    def repeat(word, first=()):
+        word = torch.tensor(word).repeat(-(-length // len(word)), 1)
+        return torch.cat((torch.tensor(first).long().view(-1, 2), word))[:length]
+
+    words = [word for size in (1, 2, 3) for word in product(PAIRS, repeat=size)]
+    periodic = [repeat(word, first) for word in words for first in ((), ((1, 1),))]
+    carries = [
+        repeat([(1, 1)] + [x] * run + [(0, 0)] * rest)
+        for run, rest, x in product((8, 30, 100, 1000), (1, 50), PAIRS)
+    ]
+    generator = torch.Generator().manual_seed(0)
+    odds = torch.rand(256, 4, generator=generator) ** 6  # one or two pairs that matter
+    choices = torch.multinomial(odds, length, True, generator=generator)
+    return torch.cat((torch.stack(periodic + carries), torch.tensor(PAIRS)[choices]))
+
+
+def exact_digits(pairs):
+    """Digits (B, T) of the sums of pairs of digits (B, T, 2), by school addition."""
+    carry, digits = torch.zeros_like(pairs[:, 0, 0]), []
+    for column in pairs.sum(2).unbind(1):
+        digits.append((column + carry) % 2)
+        carry = (column + carry) // 2
+    return torch.stack(digits, 1)
+
+
+def find_counterexample(model, length=3000):
+    """Two integers whose sum Part 1's network gets wrong, and the first wrong place.
+
+    None if the search finds none. What is not above zero is digit 0, NaN too.
+    """
+    pairs = adversarial_pairs(length)
+    with torch.inference_mode():
+        wrong = (model(pairs.float()) > 0) != exact_digits(pairs).bool()
+    first_wrong = torch.where(wrong.any(1), wrong.int().argmax(1), length)
+    place, stream = (value.item() for value in first_wrong.min(0))
+    if place == length:
+        return None
+    a, b = (to_integer(digits) for digits in pairs[stream, : place + 1].T.tolist())
+    return a + 2 ** (place + 1), b, place  # so that the wrong digit is asked for
