@@ -1,0 +1,334 @@
+"""Tests of what goes beyond the assignment: proof/, certify.py and experiments/.
+
+What needs a program or a package that is not installed is skipped by name.
+"""
+
+import math
+import random
+import unittest
+import unittest.mock
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+
+import certify
+import deploy
+import models
+import test_binadd
+from proof import part1, search
+from proof.part1 import PAIRS, check, prove
+
+HERE = Path(__file__).absolute().parent
+RESULTS = HERE / "experiments" / "results"
+
+
+def shipped(part):
+    """Weights of a shipped network, as tensors."""
+    return models.load(test_binadd.SHIPPED[part], part)[1]["state_dict"]
+
+
+def lists(weights):
+    """Weights as the proof takes them: nested lists of floats."""
+    return {name: weight.tolist() for name, weight in weights.items()}
+
+
+def network(weights):
+    """Part 1's network with these weights, on the CPU."""
+    hidden = len(weights["rnn.bias_ih_l0"])
+    model = models.SynchronousAdder(hidden, 0.0, constrained=False)
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def scaled(weights, exponents):
+    """The same network, with each unit times its own power of two."""
+    factors = torch.tensor([2.0**k for k in exponents])
+    W_ih, W_hh, b_ih, b_hh, w, c = (weights[name] for name in models.WEIGHTS)
+    rows = factors[:, None]
+    values = W_ih * rows, W_hh * rows / factors, b_ih * factors, b_hh * factors
+    return dict(zip(models.WEIGHTS, (*values, w / factors, c)))
+
+
+def repeated(weights, times):
+    """The same network with every unit in so many copies; a power of two is exact."""
+    W_ih, W_hh, b_ih, b_hh, w, c = (weights[name] for name in models.WEIGHTS)
+    W_ih, b_ih, b_hh = (value.repeat(times, *[1] * (value.dim() - 1))
+                        for value in (W_ih, b_ih, b_hh))
+    W_hh, w = W_hh.repeat(times, times) / times, w.repeat(1, times) / times
+    return dict(zip(models.WEIGHTS, (W_ih, W_hh, b_ih, b_hh, w, c)))
+
+
+def wrong_digits(weights, length=300):
+    """Number of digits that the network gets wrong on adversarial streams."""
+    pairs = search.adversarial_pairs(length)
+    with torch.no_grad():
+        digits = network(weights)(pairs.float()) > 0
+    return int((digits != search.exact_digits(pairs).bool()).sum())
+
+
+def changed(weights, name, place, value):
+    weights = {key: weight.clone() for key, weight in weights.items()}
+    weights[name][place] = value
+    return weights
+
+
+W_HH = "rnn.weight_hh_l0"
+
+
+@test_binadd.needs_shipped
+class Part1(unittest.TestCase):
+    """The checker accepts what is right, and nothing else."""
+
+    def setUp(self):
+        self.weights = shipped(1)
+
+    def test_the_shipped_network_is_proven(self):
+        verdict = prove(lists(self.weights))
+        self.assertTrue(verdict.proven)
+        self.assertIsNone(verdict.reason)
+        cases = {(case.carry, case.pair): case for case in verdict.cases}
+        self.assertEqual(set(cases), {(k, x) for k in (0, 1) for x in PAIRS})
+        for (k, x), case in cases.items():
+            self.assertEqual((case.target, case.digit), divmod(sum(x) + k, 2))
+            low, high = verdict.intervals[case.target]
+            self.assertTrue(low <= case.image[0] <= case.image[1] <= high)
+        self.assertEqual(check(lists(self.weights), verdict.intervals), verdict)
+
+    def test_mutants_are_not_proven(self):
+        w = self.weights
+        entry, bias = w[W_HH][7, 7], w["output.bias"]
+        for mutant in (
+            changed(w, W_HH, (7, 7), entry + 0.01),  # the pivot
+            changed(w, W_HH, (3, 5), -w[W_HH][3, 5]),
+            changed(w, "output.bias", 0, bias + 8),
+            changed(w, "output.weight", 0, -w["output.weight"]),
+            changed(w, "rnn.bias_ih_l0", slice(None), 0.0),
+            changed(w, "rnn.weight_ih_l0", (slice(None), 1), 0.0),
+            {**w, W_HH: 1.5 * w[W_HH]},
+            {**w, W_HH: w[W_HH].T},
+            {name: torch.zeros_like(weight) for name, weight in w.items()},
+        ):
+            verdict = prove(lists(mutant))
+            self.assertFalse(verdict.proven)
+            self.assertTrue(verdict.reason)
+
+    def test_intervals_that_do_not_do_are_refused(self):
+        weights, (zero, one) = lists(self.weights), prove(lists(self.weights)).intervals
+        for intervals in (
+            (zero, (one[0] + 1, one[1] + 1)),
+            ((zero[0] / 99, zero[1]), one),
+            (zero, (one[0], one[0])),
+            ((zero[0], one[1]), (zero[0], one[1])),  # one for both says nothing
+        ):
+            self.assertFalse(check(weights, intervals).proven)
+        for intervals in ((one, zero), ((1, -1), one), (zero, one[::-1])):
+            with self.assertRaises(ValueError):
+                check(weights, intervals)
+
+    def test_the_verdict_does_not_depend_on_powers_of_two(self):
+        generator = random.Random(0)
+        verdict = prove(lists(self.weights))
+        for exponents in (
+            *([k] * 10 for k in (-30, -12, 5, 30)),
+            *([generator.randint(-30, 30) for _ in range(10)] for _ in range(10)),
+        ):
+            other = prove(lists(scaled(self.weights, exponents)))
+            self.assertTrue(other.proven)
+            for one, two in zip(verdict.cases, other.cases):
+                for a, b in zip(one.logits, two.logits):
+                    self.assertAlmostEqual(float(a), float(b), delta=1e-9)
+        edge = changed(self.weights, "output.bias", 0, self.weights["output.bias"] + 8)
+        self.assertFalse(prove(lists(scaled(edge, [20] * 10))).proven)
+
+    def test_a_sum_that_may_overflow_is_not_proven(self):
+        """Scaled by 2¹²⁰ and more, the network's own sums end in infinity."""
+        reasons = set()
+        for k in range(100, 128):
+            weights = scaled(self.weights, [k] * 10)
+            if all(weight.isfinite().all() for weight in weights.values()):
+                verdict = prove(lists(weights))
+                reasons.add(verdict.reason)
+                if wrong_digits(weights):
+                    self.assertFalse(verdict.proven)
+        self.assertEqual(reasons, {None, "a sum in float32 may overflow"})
+
+    def test_a_logit_that_may_overflow_is_not_proven(self):
+        for exponent, proven in ((100, True), (126, False)):
+            factor = 2.0**exponent / self.weights["output.weight"].abs().max()
+            weights = {**self.weights}
+            for name in ("output.weight", "output.bias"):
+                weights[name] = self.weights[name] * factor
+            self.assertEqual(prove(lists(weights)).proven, proven)
+
+    def test_weights_of_any_size_get_a_verdict(self):
+        """Finite ones around 1e30 to 3e38 once ended in an OverflowError."""
+        generator, accepted = torch.Generator().manual_seed(0), 0
+        for i in range(300):
+            hidden = 1 + i % 12
+            low, high = ((-45, 38.5), (25, 38.5), (-45, -30))[i % 3]
+
+            def draw(*shape):
+                exponents = torch.rand(shape, generator=generator) * (high - low) + low
+                signs = 1 - 2 * torch.randint(2, shape, generator=generator)
+                return (signs * 10**exponents).clamp(-3.4e38, 3.4e38)
+
+            W_hh = draw(hidden, hidden)
+            if i % 2:
+                u, v = draw(hidden, 1), draw(1, hidden)
+                W_hh = (u * v).clamp(-3.4e38, 3.4e38)
+            values = draw(hidden, 2), W_hh, draw(hidden), draw(hidden)
+            values = *values, draw(1, hidden), draw(1)
+            accepted += prove(lists(dict(zip(models.WEIGHTS, values)))).proven
+        self.assertEqual(accepted, 0)
+
+    def test_what_is_not_float32_is_refused(self):
+        for value in (math.nan, math.inf, -math.inf, 0.1, 1e39):
+            weights = lists(self.weights)
+            weights["output.bias"] = [value]
+            with self.assertRaisesRegex(ValueError, "finite float32"):
+                prove(weights)
+
+    def test_a_thousand_units_get_a_verdict(self):
+        weights = repeated(self.weights, 64)
+        self.assertTrue(prove(lists(weights)).proven)
+        torch.manual_seed(0)  # not of rank one, and intervals that creep
+        verdict = prove(lists({**weights, W_HH: torch.randn(640, 640) / 30}))
+        self.assertIn("rank one", verdict.reason)
+        verdict = prove(lists({**weights, W_HH: 1.03 * weights[W_HH]}))
+        self.assertIsInstance(verdict.proven, bool)
+
+    def test_nearly_rank_one_is_enough(self):
+        torch.manual_seed(0)
+        noise = torch.randn(10, 10)
+        for size, proven in ((1e-4, True), (1e-1, False)):
+            weights = {**self.weights, W_HH: self.weights[W_HH] + size * noise}
+            self.assertEqual(prove(lists(weights)).proven, proven)
+
+    def test_what_is_proven_runs_right(self):
+        """Networks on the edge: perturbed ones, of which some are proven, some wrong."""
+        torch.manual_seed(0)
+        proven = wrong = 0
+        for i in range(60):
+            size = 10 ** (-3 + 3 * i / 60)
+            weights = {name: weight * (1 + size * torch.randn(weight.shape))
+                       for name, weight in self.weights.items()}
+            u, v = part1.split(lists(self.weights)[W_HH])
+            u, v = (torch.tensor([*map(float, values)]) for values in (u, v))
+            weights[W_HH] = torch.outer(u * (1 + size * torch.randn(10)), v)
+            mistakes, verdict = wrong_digits(weights), prove(lists(weights)).proven
+            self.assertFalse(verdict and mistakes)
+            proven, wrong = proven + verdict, wrong + (mistakes > 0)
+        self.assertGreater(min(proven, wrong), 5)
+
+    def test_extremes_are_those_of_a_fine_grid(self):
+        generator = random.Random(0)
+        for _ in range(50):
+            def draw():
+                return [Fraction(generator.randint(-9, 9), 4) for _ in range(6)]
+
+            a, d, u = draw(), draw(), draw()
+            low, high = -3, 2
+            values = [sum(a_i * max(d_i + u_i * s, 0) for a_i, d_i, u_i in zip(a, d, u))
+                      for s in [low + Fraction(i, 200) for i in range(1001)]]
+            least, greatest = part1.extremes(a, d, u, low, high)
+            self.assertTrue(least <= min(values) and max(values) <= greatest)
+            self.assertAlmostEqual(float(least), float(min(values)), delta=0.3)
+            self.assertAlmostEqual(float(greatest), float(max(values)), delta=0.3)
+
+    def test_rounding_bounds_sums_in_any_order(self):
+        """And is not far from what can happen: a bound of zero or infinity is none."""
+        generator, largest = random.Random(0), 0
+        for _ in range(2000):
+            n = generator.choice((2, 5, 14))
+            a = torch.tensor([generator.gauss(0, 1) for _ in range(n)])
+            b = torch.tensor([generator.random() for _ in range(n)])
+            products = a * b
+            computed = torch.zeros(())
+            for i in generator.sample(range(n), n):
+                computed = computed + products[i]
+            exact = sum(Fraction(p) * Fraction(q) for p, q in zip(a.tolist(), b.tolist()))
+            row = [abs(int(Fraction(p) * 2**149)) for p in a.tolist()]
+            (bound,), _ = part1.rounding([row], [Fraction(q) for q in b.tolist()])
+            error = abs(Fraction(computed.item()) - exact)
+            self.assertLessEqual(error, bound)
+            largest = max(largest, error / bound)
+        self.assertGreater(largest, 0.1)
+
+
+@test_binadd.needs_shipped
+class Certify(test_binadd.TemporaryFolder):
+    """certify.py as a user runs it."""
+
+    def certify(self, *arguments):
+        picture = self.folder / "carry_line.png"
+        return self.main(certify.main, "--picture", picture, *arguments)
+
+    def test_a_proof_of_the_shipped_network(self):
+        status, output, errors = self.certify()
+        self.assertEqual((status, errors), (0, ""))
+        lines = output.splitlines()
+        self.assertRegex(lines[0], r"^model +\S.*part1\.pt: Part 1, 10 ReLU units")
+        self.assertEqual(lines[2].split()[0], "proven")  # the verdict comes first
+        self.assertEqual(output.count("  yes\n"), 8)
+        picture = (self.folder / "carry_line.png").read_bytes()
+        self.assertEqual(picture[:4], b"\x89PNG")
+
+    def test_the_committed_evidence_is_of_the_shipped_networks(self):
+        for part in (1, 2):
+            evidence = (RESULTS / f"certificate_part{part}.txt").read_text()
+            digest = models.fingerprint(shipped(part))[:16]
+            self.assertIn(f"weights   {digest}\nproven ", evidence)
+
+    def test_a_network_that_is_not_proven_gets_a_counterexample(self):
+        weights = shipped(1)
+        model = network(changed(weights, "output.bias", 0, 4.0))
+        path = self.folder / "part1.pt"
+        models.save(model, path, 1, 0.5, 0)
+        status, output, errors = self.certify("--model", path)
+        self.assertEqual((status, errors), (1, ""))
+        self.assertRegex(output, "\nnot proven: . of the eight checks fail")
+        command = output.partition("python deploy.py ")[2].partition("\n")[0]
+        arguments = ("--model", path, *command.split())
+        _, shown, _ = self.main(deploy.main, *arguments)
+        self.assertNotIn("accuracy  100.00", shown)
+        self.assertIn("accuracy", shown)
+
+    def test_any_checkpoint_that_loads_gets_a_verdict(self):
+        path, zeros = self.folder / "part1.pt", dict(shipped(1))
+        for value in (0.0, 1.0, 1e30, -3e38, 1e-44):
+            weights = {name: torch.full_like(w, value) for name, w in zeros.items()}
+            models.save(network(weights), path, 1, 0.5, 0)
+            status, output, _ = self.certify("--model", path)
+            self.assertEqual(status, 1)
+            self.assertIn("\nnot proven: ", output)
+        status, _, errors = self.certify("--model", path, "--part", 2)
+        self.assertEqual(status, 2)
+        self.assertIn("Part 1", errors)
+
+    def test_pictures_by_name(self):
+        for name, magic in (("a.pdf", b"%PDF"), ("new/a.svg", b"<?xml"), ("a", b"\x89PNG")):
+            path = self.folder / name
+            status, output, _ = self.certify("--picture", path)
+            self.assertEqual((status, path.read_bytes()[: len(magic)]), (0, magic))
+        for name in ("a.txt", "a.pdf/a.png"):
+            status, output, errors = self.certify("--picture", self.folder / name)
+            self.assertEqual(status, 0)
+            self.assertIn("\nproven ", output)
+            self.assertRegex(errors, r"^no picture: \S+ was not written \(.+\)\n$")
+
+    def test_a_matplotlib_that_fails_never_costs_a_verdict(self):
+        broken = self.folder / "broken" / "matplotlib"
+        broken.mkdir(parents=True)
+        (broken / "__init__.py").write_text("raise ImportError('no DLL')")
+        for environment in ({"PYTHONPATH": str(broken.parent)}, {"MPLBACKEND": "Qt4Agg"}):
+            done = test_binadd.script("certify.py", folder=self.folder, **environment)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("\nproven ", done.stdout)
+            self.assertNotIn("Traceback", done.stderr)
+
+    def test_small_encodings(self):
+        for encoding in ("cp932", "ascii"):
+            done = test_binadd.script("certify.py", "--help", folder=self.folder,
+                                      PYTHONIOENCODING=encoding)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
