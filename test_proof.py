@@ -16,7 +16,7 @@ import certify
 import deploy
 import models
 import test_binadd
-from proof import part1, search
+from proof import part1, part2, search
 from proof.part1 import PAIRS, check, prove
 
 HERE = Path(__file__).absolute().parent
@@ -256,6 +256,105 @@ class Part1(unittest.TestCase):
         self.assertGreater(largest, 0.1)
 
 
+def random_network(hidden, scale=1.0):
+    """Part 2 weights whose states neither die nor explode, with equal input columns."""
+    W_hh = scale * torch.randn(hidden, hidden) / hidden**0.5
+    column = torch.randn(hidden, 1)
+    biases = 0.3 * torch.randn(2, hidden)
+    values = column.repeat(1, 2), W_hh, *biases, torch.randn(1, hidden), torch.randn(1)
+    return dict(zip(models.WEIGHTS, values))
+
+
+class Part2(unittest.TestCase):
+    """All cases are run, and no evaluation is further off than the bounds say."""
+
+    def setUp(self):
+        torch.manual_seed(0)
+
+    @test_binadd.needs_shipped
+    def test_the_worst_cases_of_the_shipped_network_are_proven(self):
+        result = part2.exhaust(shipped(2), every=2000)
+        self.assertEqual((result.cases, result.unproven), (10 * 3**7, 0))
+        self.assertGreater(result.margin, 0)
+        self.assertTrue(0 < result.bound < 1)
+        plain = part2.exhaust(shipped(2), every=2000, rigorous=False)
+        self.assertAlmostEqual(plain.margin, result.margin, delta=result.bound + 1e-4)
+
+    def test_it_runs_the_network_that_is_deployed(self):
+        """Wrong sums, the least margin and its columns are those of the nn.RNN."""
+        weights = random_network(12)
+        model = models.DelayedAdder(12, 0.0, constrained=False)
+        model.load_state_dict(weights)
+        with unittest.mock.patch("proof.part2.DIGITS", 5):
+            columns = torch.cartesian_prod(*[torch.arange(3)] * 5)
+            logits = model.eval()(part2.as_inputs(columns))
+            totals = (columns << torch.arange(4, -1, -1)).sum(1, keepdim=True)
+            signs = 2 * (totals >> torch.arange(5, -1, -1) & 1) - 1
+            margins = (logits * signs).amin(1)
+            for block in (1, 3, 5):
+                result = part2.exhaust(weights, rigorous=False, block=block)
+                self.assertEqual(result.cases, 3**5)
+                self.assertEqual(result.unproven, int((margins <= 0).sum()))
+                margin, worst = result.worst[0]
+                self.assertAlmostEqual(margin, margins.min().item(), places=4)
+                self.assertEqual(list(worst), columns[margins.argmin()].tolist())
+        self.assertEqual(part2.as_pair((2, 0, 1)), (5, 4))
+
+    def test_no_evaluation_is_beyond_its_bound(self):
+        """Exact fractions, and float64 with its sums in another order."""
+        weights = random_network(5)
+        net, largest = part2.Network(weights, "cpu", rigorous=True), 0
+        exact = {name: [[Fraction(x) for x in row] for row in w.view(len(w), -1).tolist()]
+                 for name, w in weights.items()}
+        W_ih, W_hh, b_ih, b_hh, w, c = (exact[name] for name in models.WEIGHTS)
+
+        def evaluate(number, order, columns):
+            """Logits from numbers of a kind, their terms added in an order."""
+            def total(terms):
+                terms, result = [number(a) * number(b) for a, b in terms], number(0)
+                return sum((terms[i] for i in order if i < len(terms)), result)
+
+            h, logits = [0] * 5, []
+            for n in columns:
+                h = [max(total([*zip(W_hh[i], h), (n, W_ih[i][0]), (1, b_ih[i][0]),
+                                (1, b_hh[i][0])]), 0) for i in range(5)]
+                logits.append(total([*zip(w[0], h), (1, c[0][0])]))
+            return logits
+
+        for trial in range(20):
+            columns = torch.randint(3, (12,)).tolist()
+            state, found = net.start, []
+            for n in columns:
+                state = net.step(state, n)
+                found.append([value.item() for value in net.logits(state)])
+            order = torch.randperm(8).tolist()
+            for number in (Fraction, float):
+                for other, (logit, bound) in zip(evaluate(number, order, columns), found):
+                    distance = abs(Fraction(other) - Fraction(logit))
+                    self.assertLessEqual(distance, bound)
+                    largest = max(largest, distance / Fraction(bound))
+        self.assertGreater(largest, 0.005)  # the bound is not absurdly wide
+
+    def test_nan_and_overflow_prove_nothing(self):
+        """States that overflow gave NaN, which counted as right."""
+        weights = random_network(4)
+        weights.update({W_HH: torch.full((4, 4), 1e30),
+                        "rnn.bias_ih_l0": torch.ones(4),
+                        "output.weight": torch.tensor([[1.0, -1.0, 0.0, 0.0]])})
+        for rigorous in (True, False):
+            with unittest.mock.patch("proof.part2.DIGITS", 5):
+                result = part2.exhaust(weights, rigorous=rigorous, block=3)
+            self.assertEqual(result.unproven, result.cases)
+            self.assertTrue(math.isnan(result.margin))
+            self.assertTrue(math.isnan(result.worst[0][0]))
+
+    def test_input_weights_that_differ_are_refused(self):
+        weights = random_network(4)
+        weights["rnn.weight_ih_l0"][2, 1] += 1
+        with self.assertRaisesRegex(ValueError, "columns of its input weights differ"):
+            part2.exhaust(weights)
+
+
 @test_binadd.needs_shipped
 class Certify(test_binadd.TemporaryFolder):
     """certify.py as a user runs it."""
@@ -304,7 +403,7 @@ class Certify(test_binadd.TemporaryFolder):
             self.assertIn("\nnot proven: ", output)
         status, _, errors = self.certify("--model", path, "--part", 2)
         self.assertEqual(status, 2)
-        self.assertIn("Part 1", errors)
+        self.assertIn("its part is 1, not 2", errors)
 
     def test_pictures_by_name(self):
         for name, magic in (("a.pdf", b"%PDF"), ("new/a.svg", b"<?xml"), ("a", b"\x89PNG")):

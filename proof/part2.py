@@ -19,11 +19,11 @@ If every logit of every case is on its side of zero by more than
 then every evaluation writes the right digits, for every pair of numbers.
 
 PROOF. Let another evaluation's state be within D of h. Exact arithmetic would take the
-two states to sums that differ by |W| D at most. A sum of m products is off by γ_m Σ|terms| at most
-(Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.1): here by
-γ (|W| h + |d|), there by γ (|W| (h + D) + |d|). Together that is e. A relu lets no
-distance grow; where a is not above 0, h becomes 0, and the other state at most e - |a|.
-The logits differ by as much as the sum over w does, likewise.  ∎
+two states to sums that differ by |W| D at most. A sum of m products is off by at most
+γ_m Σ|terms| (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section
+3.1): here by γ (|W| h + |d|), there by γ (|W| (h + D) + |d|). Together that is e. A
+relu lets no distance grow; where a is not above 0, h becomes 0, and the other state at
+most e - |a|. Two logits differ likewise.  ∎
 
 What the theorem leaves to the code: D itself is computed in float64, so each step's is
 rounded up by the factor UP, which exceeds what a sum of 1004 terms can lose. Flushing
