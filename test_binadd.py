@@ -632,6 +632,8 @@ class Training(unittest.TestCase):
         self.assertEqual(exact, 0)
 
     def test_device(self):
+        torch.set_float32_matmul_precision("medium")
+        os.environ["ONEDNN_DEFAULT_FPMATH_MODE"] = "BF16"
         for cuda, name, device in (
             (False, "auto", "cpu"),
             (False, "cpu", "cpu"),
@@ -641,6 +643,7 @@ class Training(unittest.TestCase):
                 self.assertEqual(models.prepare_device(name).type, device)
         self.assertFalse(torch.backends.cudnn.allow_tf32)
         self.assertEqual(torch.get_float32_matmul_precision(), "highest")
+        self.assertEqual(os.environ["ONEDNN_DEFAULT_FPMATH_MODE"], "STRICT")
 
     @unittest.skipIf(torch.cuda.is_available(), "needs a machine without CUDA")
     def test_a_gpu_that_cannot_be_used_gets_a_sentence(self):

@@ -5,6 +5,7 @@ What needs a program or a package that is not installed is skipped by name.
 
 import math
 import random
+import sys
 import unittest
 import unittest.mock
 from fractions import Fraction
@@ -17,10 +18,17 @@ import deploy
 import models
 import test_binadd
 from proof import part1, part2, search
+from dataset import to_digits
 from proof.part1 import PAIRS, check, prove
+from train_part1 import part1 as settings
 
 HERE = Path(__file__).absolute().parent
 RESULTS = HERE / "experiments" / "results"
+sys.path.append(str(HERE / "experiments"))
+
+import lstm_bptt
+from common import train_network
+from hunt import hunt
 
 
 def shipped(part):
@@ -431,3 +439,27 @@ class Certify(test_binadd.TemporaryFolder):
             done = test_binadd.script("certify.py", "--help", folder=self.folder,
                                       PYTHONIOENCODING=encoding)
             self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+
+class Experiments(test_binadd.TemporaryFolder):
+    def test_the_lstm_derivation_agrees_with_autograd(self):
+        self.assertLess(max(lstm_bptt.compare().values()), 1e-12)
+
+    @test_binadd.needs_shipped
+    def test_a_hunted_margin_is_that_of_its_columns(self):
+        model, _ = models.load(test_binadd.SHIPPED[2], 2)
+        margin, columns = hunt(model, population=64, rounds=6)
+        a, b = part2.as_pair(columns)
+        inputs, _ = test_binadd.batch([(a, b)], 17, "highest", torch.float64)
+        signs = 2 * torch.tensor(to_digits(a + b, 17, "highest")) - 1
+        with torch.no_grad():
+            logits = model(inputs)[0]
+        self.assertAlmostEqual(margin, (signs * logits).min().item(), places=9)
+
+    def test_unchanged_training_is_that_of_the_script(self):
+        path, script = self.folder / "here.pt", ("train_part1.py", "--seed", 3)
+        train_network(settings, seed=3, epochs=2, path=path)
+        test_binadd.script(*script, "--epochs", 2, folder=self.folder)
+        digests = [models.load(path, 1)[1]["sha256"]
+                   for path in (path, self.folder / "runs" / "part1.pt")]
+        self.assertEqual(*digests)

@@ -35,8 +35,8 @@ by 3 the logit has the right sign, and by 4 the next h is within its bounds.  �
 
 ASSUMPTIONS. Arithmetic is IEEE float32, rounded to nearest, or better. Sums may be
 taken in any order, with fused multiply-adds or without, and numbers below 2⁻¹²⁶ may be
-flushed to zero. TF32 and bfloat16 are not float32: `models.prepare_device` turns off
-what torch's settings can turn off, and certify.py measures what is left.
+flushed to zero. TF32 and bfloat16 are not float32: `models.prepare_device` turns them
+off, and refuses a GPU that computes in TF32 nevertheless.
 
 What multiplies a unit by a power of two (and divides what reads it by as much) does not
 change the network by a bit. Nor does it change the verdict: u and v come from an entry
