@@ -1,82 +1,88 @@
-"""What a CNN's receptive field does to long carries, against Part 1's network.
+"""Where does a CNN lose a carry, and does Part 1's network?
 
-    python experiments/cnn_carry.py       about a minute
+    python experiments/cnn_carry.py       about two minutes
 
-A causal convolutional network (4 layers, kernel 4, 32 channels: it sees 13 digits) is trained like Part 1. Then both
-add numbers in which a carry runs through L columns and has to change the digit behind them. Writes cnn_carry.csv
-and cnn_carry.png.
+A causal CNN that sees 13 digits of each number is trained on Part 1's sums. Then both
+networks add numbers in which a carry, if there is one, runs through many columns. If
+its start is out of sight, the digit behind them can only be guessed. Writes
+results/cnn_carry.csv and cnn_carry.png.
 """
 
+from common import BLUE, ORANGE, ROOT, draw_range, new_figure, save_figure, write_rows
+
 import torch
-from common import BLUE, HERE, ORANGE, new_figure, save_figure
-from models import load
 from torch import nn
 
-import train_part1
+from models import load, prepare_device
+from train_part1 import part1, train
 
-LAYERS, KERNEL, CHANNELS, LENGTHS = 4, 4, 32, range(1, 41)
+LAYERS, KERNEL, CHANNELS = 4, 4, 32
 FIELD = LAYERS * (KERNEL - 1) + 1
+LENGTHS = range(1, 31)
 
 
-class CausalCNN(nn.Module):
-    """Inputs (B, T, 2) to logits (B, T); the logit of digit t depends on digits t - 12 to t."""
+class CausalCNN(nn.Sequential):
+    """Logits (B, T) from inputs (B, T, 2); each depends on the last FIELD digits."""
 
     def __init__(self):
-        super().__init__()
-        channels = [2] + [CHANNELS] * LAYERS
-        self.layers = nn.ModuleList(nn.Conv1d(a, b, KERNEL) for a, b in zip(channels, channels[1:]))
-        self.output = nn.Linear(CHANNELS, 1)
+        sizes = [2] + LAYERS * [CHANNELS]
+        convolutions = map(nn.Conv1d, sizes, sizes[1:], LAYERS * [KERNEL])
+        layers = [layer for one in convolutions for layer in (one, nn.ReLU())]
+        super().__init__(*layers, nn.Conv1d(CHANNELS, 1, 1))
 
     def forward(self, inputs):
-        signal = inputs.transpose(1, 2)
-        for layer in self.layers:
-            signal = torch.relu(layer(nn.functional.pad(signal, (KERNEL - 1, 0))))
-        return self.output(signal.transpose(1, 2)).squeeze(2)
+        signal = nn.functional.pad(inputs.transpose(1, 2), (FIELD - 1, 0))
+        return super().forward(signal).squeeze(1)
 
 
-def carry_sums(length, count=500):
-    """Random sums in which a carry starts at place 20, runs through `length` columns, and a column of zeros waits behind."""
+def train_cnn(seed):
+    torch.manual_seed(seed)
+    cnn, data = CausalCNN(), part1()[0]["data"]
+    optimizer = torch.optim.Adam(cnn.parameters(), lr=5e-3)
+    losses = list(train(cnn, data, optimizer, clip=1.0, recent=None, epochs=20))
+    print(f"CNN {seed}: loss {losses[-1]:.1e}", flush=True)
+    return cnn
+
+
+def percent_right(model, length, count=500):
+    """Share of random sums whose highest digit is right; a carry alone decides it.
+
+    In half of the sums a column 1 + 1 starts it, in the others 0 + 0 does not; all else
+    is the same. Then come `length` columns 0 + 1 or 1 + 0, and the last one, 0 + 0.
+    """
+    torch.manual_seed(length)
     pairs = torch.randint(2, (count, 22 + length, 2))
-    pairs[:, 20] = 1
-    ones = torch.randint(2, (count, length))
-    pairs[:, 21 : 21 + length] = torch.stack((ones, 1 - ones), 2)
-    pairs[:, 21 + length] = 0
-    return pairs
+    pairs[:, 21:-1, 1] = 1 - pairs[:, 21:-1, 0]
+    pairs[:, -1] = 0
+    carry = torch.arange(2 * count) < count
+    pairs = pairs.repeat(2, 1, 1)
+    pairs[:, 20] = carry[:, None].long()
+    with torch.no_grad():
+        right = (model(pairs.float())[:, -1] > 0) == carry
+    return f"{100 * right.double().mean():.1f}"
 
 
-def train(cnn, epochs=20):
-    data = train_part1.part1()[1]
-    optimizer = torch.optim.Adam(cnn.parameters(), lr=3e-3)
-    loader = torch.utils.data.DataLoader(data, batch_size=train_part1.BATCH, collate_fn=data.collate)
-    for _ in range(epochs):
-        for inputs, sums in loader:
-            loss = nn.functional.binary_cross_entropy_with_logits(cnn(inputs), sums)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    return loss.item()
+def draw(rows):
+    figure, axes = new_figure(height=2.4, share=0.64)
+    _, rnn, *cnns = ([float(row[name]) for row in rows] for name in rows[0])
+    axes.plot(LENGTHS, rnn, color=BLUE, label="RNN of 10 units (Part 1)")
+    label = f"CNN that sees {FIELD} digits, {len(cnns)} seeds"
+    draw_range(axes, LENGTHS, cnns, color=ORANGE, label=label)
+    label = "the carry starts outside its field"
+    axes.axvline(FIELD - 1, color="black", linestyle=":", label=label)
+    axes.set(xlabel="columns that the carry runs through", ylim=(0, 105))
+    axes.set_ylabel("digit behind them right (%)")
+    axes.set_title("A CNN can only guess a carry from outside its field")
+    axes.legend(loc="lower right")
+    save_figure(figure, "cnn_carry.png")
 
 
 if __name__ == "__main__":
-    torch.manual_seed(0)
-    torch.set_num_threads(1)
-    cnn = CausalCNN()
-    print(f"the CNN's last loss: {train(cnn):.1e}")
-    rnn, _ = load(HERE.parent / "pretrained" / "part1.pt", 1)
-    shares = {}
-    for name, model in (("CNN", cnn), ("RNN", rnn)):
-        with torch.no_grad():
-            shares[name] = [100 * (model(carry_sums(length).float())[:, 21 + length] > 0).float().mean().item() for length in LENGTHS]
-    with open(HERE / "cnn_carry.csv", "w") as file:
-        file.write("carry_length,cnn_right_percent,rnn_right_percent\n")
-        for row in zip(LENGTHS, shares["CNN"], shares["RNN"]):
-            file.write("{},{:.1f},{:.1f}\n".format(*row))
-    figure, axes = new_figure(size=(8, 4))
-    axes.plot(LENGTHS, shares["RNN"], color=BLUE, label="RNN, 10 units (Part 1)")
-    axes.plot(LENGTHS, shares["CNN"], color=ORANGE, label=f"CNN, {LAYERS} layers, sees {FIELD} digits")
-    axes.axvline(FIELD - 2, color="black", linestyle=":", label="the carry's origin leaves the CNN's field")
-    axes.set(xlabel="columns that the carry runs through", ylabel="digit behind them right (%)", ylim=(-3, 103))
-    axes.set_title("A carry that starts outside of a CNN's receptive field does not exist for it")
-    axes.legend(loc="center right")
-    axes.grid(alpha=0.3)
-    save_figure(figure, "cnn_carry.png")
+    prepare_device("cpu")
+    models = {"RNN": load(ROOT / "pretrained" / "part1.pt", part=1)[0]}
+    models |= {f"CNN {seed}": train_cnn(seed) for seed in range(10)}
+    rows = [{"columns": length} for length in LENGTHS]
+    for row in rows:
+        row |= {name: percent_right(models[name], row["columns"]) for name in models}
+    write_rows("cnn_carry.csv", rows)
+    draw(rows)

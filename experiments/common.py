@@ -1,83 +1,186 @@
-"""What the experiments share: the way to the scripts above them, training, tables, and the look of the pictures."""
+"""What the experiments share: training, tables of results, and the look of pictures.
 
-import contextlib
+Every script starts with `from common import ...`, which puts the root on sys.path.
+"""
+
+import argparse
 import csv
 import io
+import math
 import multiprocessing
-import re
 import sys
-import tempfile
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
 
-BLUE, ORANGE, GREEN, PINK, GREY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#777777"  # told apart by all eyes
+import matplotlib
+import torch
+from matplotlib.figure import Figure
+from torch.utils.data import DataLoader
+
+from models import prepare_device, save, write_whole
+from train_part1 import evaluate, train
+
+RESULTS = ROOT / "experiments" / "results"
+NETWORKS = ROOT / "runs" / "experiments"  # checkpoints, not in git
+BLUE, ORANGE, GREEN, PINK, GREY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#777777"
+WIDTH = 6.85  # inches, of the report's text
+FONTS = {"font.size": 8, "axes.titlesize": 9, "figure.titlesize": 9}
+matplotlib.rcParams.update(FONTS | {"axes.grid": True, "grid.alpha": 0.3})
+
+
+def change(settings, seed, changes):
+    """Settings of part1 or part2, changed, with starting weights drawn from a seed.
+
+    `changes` are arguments of `train`, and dicts of arguments of its "model", "data"
+    and "optimizer" and of "held_out". "build" makes another model from the model's.
+    """
+    training, held_out = settings()
+    model, optimizer = training["model"], training["optimizer"]
+    size = {"hidden": model.hidden, "noise": model.noise}
+    rate = {name: optimizer.defaults[name] for name in ("lr", "weight_decay")}
+    build = changes.get("build", type(model))
+    torch.manual_seed(seed)
+    model = build(**(size | changes.get("model", {})))
+    rate |= changes.get("optimizer", {})
+    optimizer = type(optimizer)(model.parameters(), **rate)
+    vars(training["data"]).update(changes.get("data", {}))
+    vars(held_out).update(changes.get("held_out", {}))
+    training |= {name: changes[name] for name in ("clip", "recent") if name in changes}
+    return training | {"model": model, "optimizer": optimizer}, held_out
+
+
+def train_network(settings, seed, changes=None, epochs=100, path=None):
+    """Train a part with changes; (losses, shares of exact held-out sums) by epoch.
+
+    The random draws are those of `train_part1.run`: without changes the best network,
+    saved to `path`, is bit for bit what `python train_part1.py --seed SEED` saves.
+    If `path` is there, nothing is trained. Training that diverges ends early.
+    """
+    if path and path.exists():
+        return [], []
+    training, held_out = change(settings, seed, changes or {})
+    examples = next(iter(DataLoader(held_out, len(held_out))))
+    losses, exact = [], []
+    unfinished = path and path.with_suffix(".unfinished")
+    try:
+        for loss in train(**training, epochs=epochs):
+            if path and loss < min(losses, default=math.inf):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                save(training["model"], unfinished, len(losses) + 1, loss, seed)
+            losses.append(loss)
+            exact.append(evaluate(training["model"], *examples)[1])
+    except FloatingPointError:
+        pass
+    if path:
+        unfinished.replace(path)
+    return losses, exact
+
+
+def measure_curve(*arguments):
+    """Columns of a table: best loss, and shares of exact sums, its and each epoch's."""
+    losses, exact = train_network(*arguments)
+    best = losses.index(min(losses))
+    row = {"loss": f"{losses[best]:.2e}", "exact": f"{exact[best]:.4f}"}
+    return row | {f"exact_{n}": f"{share:.4f}" for n, share in enumerate(exact, 1)}
+
+
+def parse(description, **numbers):
+    """Command line of an experiment: --jobs, and whole numbers by name and default."""
+    parser = argparse.ArgumentParser(
+        description=description.splitlines()[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    for name, default in {"jobs": 2, **numbers}.items():
+        parser.add_argument(f"--{name}", type=int, default=default, help=" ")
+    arguments = parser.parse_args()
+    if arguments.jobs < 1:
+        parser.error("--jobs, the number of processes, must be at least 1.")
+    return arguments
+
+
+def sweep(name, keys, function, jobs, processes):
+    """Add a row, `function(*job)`, to a table for every job that is not there yet.
+
+    `keys` are the columns that hold the arguments of a job. A sweep that is stopped
+    goes on where it was. Returns all rows, as text.
+    """
+    rows = read_rows(name)
+    done = {tuple(row[key] for key in keys) for row in rows}
+    jobs = [job for job in jobs if tuple(map(str, job)) not in done]
+    with multiprocessing.get_context("spawn").Pool(processes, _one_thread) as pool:
+        for result in [pool.apply_async(function, job) for job in jobs]:
+            rows.append(result.get())
+            write_rows(name, rows)
+            print(*rows[-1].values(), flush=True)
+    return read_rows(name)
+
+
+def _one_thread():
+    prepare_device("cpu")
+    torch.set_num_threads(1)
 
 
 def read_rows(name):
-    """The rows of experiments/NAME as dicts of text; none if there is no such file."""
-    path = HERE / name
+    """Rows of a table in results/ as dicts of text; none if there is no table."""
+    path = RESULTS / name
     if not path.exists():
         return []
     with open(path, newline="") as file:
         return list(csv.DictReader(file))
 
 
-def add_row(name, row):
-    """Append a dict to experiments/NAME, so that an experiment that is stopped goes on where it was."""
-    path = HERE / name
-    new = not path.exists()
-    with open(path, "a", newline="") as file:
-        writer = csv.DictWriter(file, row, lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
-
-
 def write_rows(name, rows):
-    """Write a list of dicts to experiments/NAME, in place of what is there."""
-    with open(HERE / name, "w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    """Write a table of dicts to results/, in place of what is there."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, max(rows, key=len), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(RESULTS / name, text.getvalue().encode())
 
 
-def sweep(name, keys, function, jobs):
-    """Call `function(*job)`, which returns a row, for each job whose `keys` are not yet in the table, and add the rows.
+def new_figure(rows=1, columns=1, height=3.4, share=1.0, **options):
+    """Figure and its axes, drawn without a screen, in inches as they are printed.
 
-    Two jobs at a time, or as many as the first argument of the command line says.
+    `share` is its part of the report's text width: fonts are printed as large as here.
     """
-    done = {tuple(row[key] for key in keys) for row in read_rows(name)}
-    jobs = [job for job in jobs if tuple(map(str, job)) not in done]
-    with multiprocessing.get_context("spawn").Pool(int(sys.argv[1]) if len(sys.argv) > 1 else 2) as pool:
-        for result in [pool.apply_async(function, job) for job in jobs]:
-            row = result.get()
-            print(*row.values(), flush=True)
-            add_row(name, row)
-
-
-def train_quietly(model, data, held_out, adam, seed, epochs=100):
-    """The scripts' training procedure. Returns the loss and the share of exact held-out sums of every epoch, and the
-    best checkpoint's dict."""
-    import torch
-    from train_part1 import train
-
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()) as output:
-        losses = train(model, data, held_out, adam, Path(folder, "model.pt"), epochs, seed)
-        checkpoint = torch.load(Path(folder, "model.pt"), weights_only=True)
-    return losses, [float(share) / 100 for share in re.findall(r"sums +([0-9.]+) %", output.getvalue())], checkpoint
-
-
-def new_figure(rows=1, columns=1, size=(8, 4.5)):
-    """A figure and its axes, drawn without a screen."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
-    return figure, figure.subplots(rows, columns)
+    figure = Figure(figsize=(share * WIDTH, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, **options)
 
 
 def save_figure(figure, name):
-    figure.savefig(HERE / name, dpi=110)
-    print("wrote", HERE / name)
+    figure.savefig(RESULTS / name, dpi=200)
+    print("wrote", (RESULTS / name).relative_to(ROOT))
+
+
+def draw_range(axes, x, curves, **line):
+    """Draw the median of curves, and a band from the least to the largest of them."""
+    curves = torch.tensor(curves)
+    axes.plot(x, curves.quantile(0.5, dim=0), **line)
+    low, high = curves.amin(0), curves.amax(0)
+    axes.fill_between(x, low, high, color=line["color"], alpha=0.2, linewidth=0)
+
+
+def draw_epochs(axes, rows, **line):
+    """Draw the median and range of what `measure_curve` measured, by epoch."""
+    epochs = range(1, 1 + sum(name.startswith("exact_") for name in rows[0]))
+    curves = [[100 * float(row[f"exact_{n}"]) for n in epochs] for row in rows]
+    draw_range(axes, epochs, curves, **line)
+    axes.set(xlabel="epoch (12,800 sums)", ylabel="held-out sums exactly right (%)")
+
+
+def draw_dots(axes, variants, value, good, heading=""):
+    """Draw a line of dots for each variant's rows, the good ones in blue.
+
+    `variants` are rows by name. Under a heading, the good are counted on the right.
+    """
+    for y, rows in enumerate(variants.values()):
+        for i, row in enumerate(rows):
+            place = value(row), y + 0.6 * ((i + 0.5) / len(rows) - 0.5)
+            axes.plot(*place, "o", color=BLUE if good(row) else ORANGE, markersize=3)
+        text = f"{sum(map(good, rows))} of {len(rows)}" if heading else ""
+        axes.text(1.03, y, text, transform=axes.get_yaxis_transform(), va="center")
+    axes.text(1.03, 1.02, heading, transform=axes.transAxes)
+    axes.set_yticks(range(len(variants)), variants)
+    axes.set_ylim(len(variants) - 0.5, -0.5)

@@ -1,9 +1,9 @@
-"""Back-propagation through time of an LSTM without biases, line by line as the report derives it, against autograd.
+"""Back-propagation through time of an LSTM cell, as the report derives it.
 
-    python experiments/lstm_bptt.py       at once; prints the largest difference for each weight
+    python experiments/lstm_bptt.py       prints how far autograd is from it
 
-Shapes: x_t (D,), h_t and c_t and the gates (H,), W_·x (H, D), W_·h (H, H). δs stands for dL/ds. The loss depends on
-every h_t, directly by δh_direct_t.
+The cell has no biases. Names are the report's: W["ix"] is W_ix, h_ and c_ are those of
+the step before, and δs is dL/ds. Shapes: x (T, D), W["·x"] (H, D), W["·h"] (H, H).
 """
 
 import torch
@@ -12,58 +12,58 @@ GATES = "fiog"
 
 
 def forward(x, W):
-    """Run the cell on x (T, D). Returns for each step the values that the backward pass needs, and h (T, H)."""
-    H = W["fx"].shape[0]
-    h, c, steps = x.new_zeros(H), x.new_zeros(H), []
+    """Values of every step that the way back needs, as dicts."""
+    h = c = x.new_zeros(len(W["fx"]))
+    steps = []
     for x_t in x:
-        before = {"h-": h, "c-": c, "x": x_t}
-        f, i, o = (torch.sigmoid(W[gate + "x"] @ x_t + W[gate + "h"] @ h) for gate in "fio")
+        step = {"x": x_t, "h_": h, "c_": c}
+        f, i, o = (torch.sigmoid(W[s + "x"] @ x_t + W[s + "h"] @ h) for s in "fio")
         g = torch.tanh(W["gx"] @ x_t + W["gh"] @ h)
         c = f * c + i * g
         h = o * torch.tanh(c)
-        steps.append({**before, "f": f, "i": i, "o": o, "g": g, "c": c, "h": h})
-    return steps, torch.stack([step["h"] for step in steps])
+        steps.append(step | {"f": f, "i": i, "o": o, "g": g, "c": c, "h": h})
+    return steps
 
 
 def backward(steps, δh_direct, W):
-    """The gradients of all eight weights, from the last step to the first."""
+    """Gradients of all eight weights, from δh_direct (T, H), the loss's own share."""
     δW = {name: torch.zeros_like(weight) for name, weight in W.items()}
-    after = None  # what step t + 1 hands back: its f, δc and the gates' δ before their activations
-    for step, direct in zip(reversed(steps), reversed(δh_direct)):
-        δh, from_next_cell = direct, 0
-        if after:
-            δh = δh + sum(W[gate + "h"].T @ after["a" + gate] for gate in GATES)  # h_t feeds all four gates of t + 1
-            from_next_cell = after["δc"] * after["f"]  # c_t feeds c_{t+1} = f c_t + i g
-        tanh_c = torch.tanh(step["c"])
-        δo = δh * tanh_c
-        δc = δh * step["o"] * (1 - tanh_c**2) + from_next_cell  # through h_t, and from the step after
-        δf, δi, δg = δc * step["c-"], δc * step["g"], δc * step["i"]
-        a = {
-            "af": δf * step["f"] * (1 - step["f"]),
-            "ai": δi * step["i"] * (1 - step["i"]),
-            "ao": δo * step["o"] * (1 - step["o"]),
-            "ag": δg * (1 - step["g"] ** 2),
+    zero = torch.zeros_like(δh_direct[0])
+    δa, δc_from_after = dict.fromkeys(GATES, zero), zero  # of the step after
+    for step, direct in zip(reversed(steps), δh_direct.flip(0)):
+        f, i, o, g, tanh_c = *(step[s] for s in GATES), torch.tanh(step["c"])
+        δh = direct + sum(W[s + "h"].T @ δa[s] for s in GATES)
+        δc = δh * o * (1 - tanh_c**2) + δc_from_after
+        δa = {
+            "f": δc * step["c_"] * f * (1 - f),
+            "i": δc * g * i * (1 - i),
+            "o": δh * tanh_c * o * (1 - o),
+            "g": δc * i * (1 - g**2),
         }
-        for gate in GATES:
-            δW[gate + "x"] += torch.outer(a["a" + gate], step["x"])  # summed over the steps: the weights are shared
-            δW[gate + "h"] += torch.outer(a["a" + gate], step["h-"])
-        after = {"f": step["f"], "δc": δc, **a}
+        for s in GATES:
+            δW[s + "x"] += torch.outer(δa[s], step["x"])
+            δW[s + "h"] += torch.outer(δa[s], step["h_"])
+        δc_from_after = δc * f
     return δW
 
 
-def compare(T=12, D=3, H=5, seed=0):
-    """The largest difference between our gradients and autograd's, for each weight, in float64."""
-    generator = torch.Generator().manual_seed(seed)
-    draw = lambda *shape: torch.randn(shape, generator=generator, dtype=torch.float64)
-    W = {gate + source: draw(H, size).requires_grad_() for gate in GATES for source, size in (("x", D), ("h", H))}
-    x, target = draw(T, D), draw(T, H)
-    steps, h = forward(x, W)
+def compare(T=12, D=3, H=5):
+    """Largest difference from autograd's gradient for each weight, in float64."""
+    generator = torch.Generator().manual_seed(0)
+    options = {"generator": generator, "dtype": torch.float64}
+    sizes = {"x": D, "h": H}
+    W = {s + z: torch.randn(H, sizes[z], **options) for s in GATES for z in sizes}
+    x, target = torch.randn(T, D, **options), torch.randn(T, H, **options)
+    for weight in W.values():
+        weight.requires_grad_()
+    steps = forward(x, W)
+    h = torch.stack([step["h"] for step in steps])
     ((h - target) ** 2).sum().backward()
     with torch.no_grad():
         ours = backward(steps, 2 * (h - target), W)
-        return {name: (ours[name] - W[name].grad).abs().max().item() for name in W}
+    return {name: (ours[name] - W[name].grad).abs().max().item() for name in W}
 
 
 if __name__ == "__main__":
     for name, difference in compare().items():
-        print(f"δW_{name}  differs from autograd by at most {difference:.1e}")
+        print(f"W_{name}: {difference:.1e} from autograd's gradient")

@@ -1,60 +1,192 @@
-"""What runs in parallel in a recurrent network: the sequences of a batch, but not the steps of a sequence.
+"""Do the steps of an RNN run in parallel? No; but those of a proven network do.
 
-    python experiments/parallel.py       about a minute, on a machine that does nothing else
+    python experiments/parallel.py                 half an hour, nothing else running
+    python experiments/parallel.py --largest 6     a minute: sums of up to 10^6 digits
 
-Times forward and backward of Part 1's network: 64 steps and growing batches, then a batch of 128 and growing sequences;
-a causal convolution over the same sequences for comparison, whose steps do not wait for each other. Writes parallel.csv
-and parallel.png.
+The first half times batches and sequences that grow, forward and backward. The second
+adds ever longer numbers on one core with Part 1's network, step by step and by carry
+select. Every digit is checked. Writes results/parallel.csv and parallel.png.
 """
 
+import argparse
+import itertools
+import multiprocessing
+import random
 import statistics
 import time
+from pathlib import Path
+
+from common import BLUE, ORANGE, ROOT, new_figure, save_figure, write_rows
 
 import torch
-from common import BLUE, HERE, ORANGE, new_figure, save_figure
-from torch import nn
 
-from models import SynchronousAdder, choose_device
+from models import SynchronousAdder, load, prepare_device
+from proof.part1 import prove, split
 
 SIZES = (1, 4, 16, 64, 256, 1024)
+LENGTH = 64  # digits of a piece
+PIECES = 4096  # that run at once, from both carries, so that memory stays flat
 
 
-def milliseconds(model, batch, steps, device, repeats=7):
-    inputs = torch.rand(batch, steps, 2, device=device)
+def select(model, inputs, intervals, v, length=LENGTH, pieces=PIECES):
+    """Digits (T,) of one sum by a proven network, from (T, 2): pieces run at once.
+
+    A carry-select adder: every piece runs from a state of carry 0 and from one of carry
+    1. Then the right run is chosen, piece by piece, by the interval of s = v·h in which
+    the piece before ended. `intervals` and `v` are those of the proof.
+
+    The network's own start is a state of carry 0, and reading 1 + 1 from there gives one
+    of carry 1. The theorem covers both, so all chosen digits are right.
+    """
+    (low_0, high_0), (low_1, high_1) = intervals
+    v = torch.tensor([float(value) for value in v], dtype=torch.float64)
+    middle = float(max(low_0, low_1) + min(high_0, high_1)) / 2  # they do not overlap
+    carry, digits = 0, []
+    with torch.inference_mode():
+        _, one = model.rnn(torch.ones(1, 1, 2))
+        starts = torch.cat((torch.zeros_like(one), one), dim=1)
+        for part in inputs.split(length * pieces):
+            ends, either = _run(model, part, starts, length)
+            carries = ((ends.double() @ v > middle) == (low_1 > low_0)).tolist()
+            chosen = []
+            for after in zip(*carries):
+                chosen.append(carry)
+                carry = int(after[carry])
+            digits.append(either[chosen, range(len(chosen))].flatten()[: len(part)])
+    return torch.cat(digits)
+
+
+def _run(model, inputs, starts, length):
+    """Last states (2, N, H) and digits (2, N, length) of N pieces from two states."""
+    count = -(-len(inputs) // length)
+    padded = torch.zeros(count * length, 2)
+    padded[: len(inputs)] = inputs
+    padded = padded.view(count, length, 2).repeat(2, 1, 1)
+    states, ends = model.rnn(padded, starts.repeat_interleave(count, dim=1))
+    digits = model.output(states).squeeze(2) > 0
+    return ends.view(2, count, -1), digits.view(2, count, length)
+
+
+def shipped():
+    """Part 1's network, the intervals of its proof, and v."""
+    model, checkpoint = load(ROOT / "pretrained" / "part1.pt", part=1)
+    weights = {name: w.tolist() for name, w in checkpoint["state_dict"].items()}
+    return model, prove(weights).intervals, split(weights["rnn.weight_hh_l0"])[1]
+
+
+def hard_sum(length):
+    """Two random numbers of `length` digits; a carry may run through the middle third."""
+    random.seed(length)
+    a, b = random.getrandbits(length), random.getrandbits(length)
+    run = (1 << length // 3) - 1 << length // 3
+    return a, (b & ~run) | (~a & run)
+
+
+def to_bits(integer, length):
+    """Binary digits (length,), lowest first, in linear time."""
+    content = bytearray(integer.to_bytes(length // 8 + 1, "little"))
+    content = torch.frombuffer(content, dtype=torch.uint8)
+    return ((content[:, None] >> torch.arange(8)) & 1).flatten()[:length]
+
+
+def to_number(digits):
+    """Integer of binary digits (T,), lowest first, in linear time."""
+    digits = torch.nn.functional.pad(digits.byte(), (0, -len(digits) % 8))
+    content = (digits.view(-1, 8) << torch.arange(8)).sum(1, dtype=torch.uint8)
+    return int.from_bytes(content.numpy().tobytes(), "little")
+
+
+def add(way, length):
+    """Row of the table: one sum, "step by step" or by "carry select"."""
+    prepare_device("cpu")
+    torch.set_num_threads(1)
+    model, *proof = shipped()
+    a, b = hard_sum(length)
+    inputs = torch.stack([to_bits(n, length + 1).float() for n in (a, b)], dim=1)
+    select(model, inputs[:10], *proof)  # the first call loads what torch needs
+    before = memory(reset=True)
+    start = time.perf_counter()
+    if way == "carry select":
+        digits = select(model, inputs, *proof)
+    else:
+        with torch.inference_mode():
+            digits = model(inputs[None])[0] > 0
+    seconds, megabytes = time.perf_counter() - start, memory() - before
+    wrong = (to_number(digits) ^ (a + b)).bit_count()
+    return row(way, length, seconds, f"{megabytes:.1f}", wrong)
+
+
+def memory(reset=False):
+    """Most memory that this process has held, in MB, ever or since the last reset."""
+    if reset:
+        Path("/proc/self/clear_refs").write_text("5")
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
+
+
+def row(what, size, seconds, megabytes="", wrong=""):
+    values = what, size, f"{seconds:.3g}", megabytes, wrong
+    print(*values, flush=True)
+    return dict(zip(("what", "size", "seconds", "megabytes", "wrong_digits"), values))
+
+
+def forward_and_backward(sequences, steps, repeats=7):
+    """Median seconds of a pass through Part 1's network and back."""
+    model, inputs = SynchronousAdder(10, 0.0), torch.rand(sequences, steps, 2)
     times = []
     for _ in range(repeats + 1):
         start = time.perf_counter()
         model(inputs).sum().backward()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append(1000 * (time.perf_counter() - start))
+        times.append(time.perf_counter() - start)
     return statistics.median(times[1:])
 
 
-class Convolution(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layer, self.output = nn.Conv1d(2, 10, 3, padding=1), nn.Linear(10, 1)
-
-    def forward(self, inputs):
-        return self.output(torch.relu(self.layer(inputs.transpose(1, 2))).transpose(1, 2))
+def draw(rows):
+    figure, panels = new_figure(columns=3, height=2.9)
+    styles = {
+        "sequences": (BLUE, "more sequences,\n64 steps each"),
+        "steps": (ORANGE, "more steps,\n128 sequences"),
+        "step by step": (ORANGE, "step by step"),
+        "carry select": (BLUE, "carry select"),
+    }
+    for what, (color, label) in styles.items():
+        mine = [row for row in rows if row["what"] == what]
+        sizes = [row["size"] for row in mine]
+        seconds = [float(row["seconds"]) for row in mine]
+        axes = panels[0 if mine[0]["megabytes"] == "" else 1]
+        axes.loglog(sizes, seconds, "o-", color=color, label=label, markersize=4)
+        if axes is panels[1]:
+            megabytes = [float(row["megabytes"]) for row in mine]
+            panels[2].loglog(sizes, megabytes, "o-", color=color, markersize=4)
+    panels[0].set_title("A batch is nearly free")
+    panels[0].set_xlabel("sequences, or steps")
+    panels[0].set_ylabel("forward and backward (s)")
+    panels[1].set_title("A proven network adds")
+    panels[1].set_ylabel("one sum (s)")
+    panels[2].set_title("Its memory")
+    panels[2].set_ylabel("beside the inputs (MB)")
+    for axes in panels[1:]:
+        axes.set_xlabel("binary digits")
+    for axes in panels[:2]:
+        axes.legend(fontsize=8)
+    for axes in panels:
+        axes.grid(alpha=0.3)
+    save_figure(figure, "parallel.png")
 
 
 if __name__ == "__main__":
-    device = choose_device()
-    rnn, cnn = SynchronousAdder(constrained=False, noise=0.0).to(device), Convolution().to(device)
-    rows = [("batch", size, milliseconds(rnn, size, 64, device), milliseconds(cnn, size, 64, device)) for size in SIZES]
-    rows += [("steps", size, milliseconds(rnn, 128, size, device), milliseconds(cnn, 128, size, device)) for size in SIZES]
-    with open(HERE / "parallel.csv", "w") as file:
-        file.write("grows,size,rnn_ms,convolution_ms\n")
-        for row in rows:
-            file.write("{},{},{:.3f},{:.3f}\n".format(*row))
-    figure, panels = new_figure(1, 2, size=(11, 4.2))
-    for axes, what, title in ((panels[0], "batch", "a larger batch: 64 steps"), (panels[1], "steps", "a longer sequence: batch of 128")):
-        sizes, rnn_times, cnn_times = zip(*(row[1:] for row in rows if row[0] == what))
-        axes.loglog(sizes, rnn_times, "o-", color=BLUE, label="RNN, 10 units")
-        axes.loglog(sizes, cnn_times, "s-", color=ORANGE, label="one convolution, 10 channels")
-        axes.set(xlabel={"batch": "sequences in the batch", "steps": "time steps"}[what], ylabel=f"forward and backward (ms, {device})", title=title)
-        axes.legend()
-        axes.grid(alpha=0.3)
-    save_figure(figure, "parallel.png")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--largest", type=int, default=8, help="10^8 digits: 8 (default)")
+    largest = parser.parse_args().largest
+    prepare_device("cpu")
+    torch.set_num_threads(1)
+    rows = [row("sequences", n, forward_and_backward(n, 64)) for n in SIZES]
+    rows += [row("steps", n, forward_and_backward(128, n)) for n in SIZES]
+    jobs = itertools.product(
+        (10**power for power in range(4, largest + 1)), ("step by step", "carry select")
+    )
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1, maxtasksperchild=1) as pool:  # memory is that of one sum
+        rows += [pool.apply(add, (way, length)) for length, way in jobs]
+    write_rows("parallel.csv", rows)
+    draw(rows)

@@ -1,74 +1,84 @@
-"""What the shipped Part 2 network has in mind: its hidden state over one sum, and which digits can be read off it.
+"""What does the shipped Part 2 network have in mind while it reads and writes?
 
     python experiments/part2_inside.py       seconds
 
-Writes part2_inside.csv, how often each digit of the running sum is read off right by a linear map of the hidden
-state at each step, and part2_inside.png.
+A linear map, fitted at each step, reads digits off the hidden state: those of the sum
+of what was read so far, then those not yet written. Writes results/part2_inside.csv,
+the shares read off right, and part2_inside.png, with the states over one sum.
 """
 
-import torch
-from common import HERE, new_figure, save_figure
-from dataset import BinaryAddition
-from models import load
+from common import BLUE, ORANGE, ROOT, new_figure, save_figure, write_rows
 
-A, B = 0b0101101111111111, 0b0000010000000001  # 23551 + 1025: the last pair's carry runs through nine columns
-STEPS = 17
+import torch
+from torch.utils.data import DataLoader
+
+from dataset import BinaryAddition, to_digits
+from models import load, prepare_device
+
+A, B = 23551, 1025  # the carry of the last pair of digits runs through nine columns
+T, SAMPLES = 17, 20_000  # digits of a sum; sums, of which half fit the map
 
 
 def hidden_states(model, inputs):
+    """States (B, 2 T, H) while the network reads inputs (B, T, 2), then writes."""
+    inputs = torch.cat((inputs, torch.zeros_like(inputs)), dim=1).double()
     with torch.no_grad():
-        return model.rnn(torch.cat((inputs, torch.zeros_like(inputs)), dim=1))[0]  # (B, 34, H)
+        return model.rnn(inputs)[0]
 
 
-def readable(model, count=20_000):
-    """The share of digits read off right, (34 steps, 17 places): place p of the sum of what was read by then, until
-    the answer begins; then the p-th digit yet to be written. Fitted by least squares on half, counted on the rest."""
-    torch.manual_seed(0)
-    inputs, sums = BinaryAddition(order="highest", length=STEPS, full=1.0, skewed=0.0).__getitems__(range(count))
-    states = hidden_states(model, inputs)
-    digits = (inputs.sum(2).long() << torch.arange(STEPS - 1, -1, -1)).cumsum(1)  # sum of what was read, in full places
-    shares = torch.full((2 * STEPS, STEPS), float("nan"))
-    for step in range(2 * STEPS):
-        if step < STEPS:
-            running = digits[:, step] >> (STEPS - 1 - step)
-            targets = torch.stack([running >> place & 1 for place in range(STEPS)], 1)
-            known = [place for place in range(STEPS) if place <= step]
-        else:
-            targets = sums.flip(1).long()
-            known = [place for place in range(STEPS) if place <= 2 * STEPS - 1 - step]  # the others are written
-        features = torch.cat((states[:, step], torch.ones(count, 1)), 1)
-        half = count // 2
-        weights = torch.linalg.lstsq(features[:half].double(), targets[:half].double() - 0.5, driver="gelsd").solution
-        right = ((features[half:].double() @ weights > 0) == targets[half:].bool()).double().mean(0)
-        for place in known:
-            shares[step, place] = right[place]
-    return shares
+def digits_to_read(inputs, sums):
+    """Digits (B, places), lowest first, that the state of each step should hold."""
+    places = torch.arange(T)
+    totals = (inputs.sum(2).long() << places.flip(0)).cumsum(1)
+    for t in range(T):
+        yield totals[:, t, None] >> places[T - 1 - t :] & 1
+    for t in range(T):
+        yield sums.flip(1)[:, : T - t]
+
+
+def readable(states, digits):
+    """Share of each digit that a linear map of the states (B, H) reads off right."""
+    half = len(states) // 2
+    features = torch.cat((states, torch.ones(len(states), 1)), dim=1)
+    signs = 2.0 * digits.double() - 1
+    fit = torch.linalg.lstsq(features[:half], signs[:half], driver="gelsd")
+    guesses = features[half:] @ fit.solution
+    return (guesses.sign() == signs[half:]).double().mean(0).tolist()
+
+
+def draw(states, shares):
+    figure, (left, right) = new_figure(1, 2, height=3.3, share=0.82)
+    states = states / states.amax(0).clamp(min=1e-6)
+    box = {"aspect": "auto", "interpolation": "nearest"}
+    left.imshow(states.T, cmap="Greys", extent=(0.5, 34.5, 99.5, -0.5), **box)
+    for ring in range(6):
+        left.axhline(T * ring - 0.5, color=ORANGE, linewidth=0.7)
+    left.set_title(f"{A} + {B}: digits move\naround the rings as stripes")
+    left.set_ylabel("hidden unit (a ring between two lines)")
+    grid = [100 * torch.tensor(row + [torch.nan] * (T - len(row))) for row in shares]
+    box |= {"origin": "lower", "extent": (0.5, 34.5, -0.5, 16.5), "vmin": 95}
+    image = right.imshow(torch.stack(grid, dim=1), vmax=100, **box)
+    right.set_title("What a linear map reads off:\nlow digits settle last")
+    right.set_ylabel("digit's place in the sum (0: lowest)")
+    figure.colorbar(image, label="read off right (%)")
+    for axes in (left, right):
+        axes.axvline(T + 0.5, color=BLUE)
+        axes.set(xticks=(1, 9, 17, 26, 34), xlabel="step (reads, then writes)")
+        axes.grid(False)
+    save_figure(figure, "part2_inside.png")
 
 
 if __name__ == "__main__":
-    model, _ = load(HERE.parent / "pretrained" / "part2.pt", 2)
-    place = torch.arange(STEPS - 1, -1, -1)
-    inputs = torch.stack((torch.tensor(A) >> place & 1, torch.tensor(B) >> place & 1), 1)[None].float()
-    states = hidden_states(model, inputs)[0]
-    shares = readable(model)
-    with open(HERE / "part2_inside.csv", "w") as file:
-        file.write("step," + ",".join(f"place_{place}" for place in range(STEPS)) + "\n")
-        for step, row in enumerate(shares.tolist(), 1):
-            file.write(f"{step}," + ",".join("" if share != share else f"{share:.4f}" for share in row) + "\n")
-
-    figure, (left, right) = new_figure(1, 2, size=(13, 7))
-    scale = states.amax(0, keepdim=True).clamp(min=1e-6)
-    left.imshow((states / scale).T, cmap="Greys", aspect="auto", interpolation="nearest", extent=(0.5, 34.5, 99.5, -0.5))
-    for ring in range(6):
-        left.axhline(17 * ring - 0.5, color="#d55e00", linewidth=0.7)
-    left.axvline(STEPS + 0.5, color="#0072b2")
-    columns = "".join(str(int(n)) for n in inputs.sum(2)[0])
-    left.set_xticks(range(1, 35), [*columns, *f"{A + B:017b}"], fontsize=8)
-    left.set(xlabel="column sum that it reads, then (right of the blue line) digit that it writes", ylabel="hidden unit (rings of 17 between the lines)")
-    left.set_title("One sum: stripes are digits that move around the rings")
-    image = right.imshow(100 * shares.T, cmap="viridis", aspect="auto", origin="lower", extent=(0.5, 34.5, -0.5, 16.5), vmin=90, vmax=100)
-    right.axvline(STEPS + 0.5, color="#0072b2")
-    right.set(xlabel="step (reading to 17, then writing)", ylabel="digit of the sum so far (place, 0 is the lowest)")
-    right.set_title("What a linear map reads off: the lowest digits settle only while it writes the highest")
-    figure.colorbar(image, label="digits read off right (%)")
-    save_figure(figure, "part2_inside.png")
+    prepare_device("cpu")
+    torch.manual_seed(0)
+    model, _ = load(ROOT / "pretrained" / "part2.pt", part=2)
+    data = BinaryAddition(SAMPLES, min_digits=16, order=model.order, length=T)
+    inputs, sums = next(iter(DataLoader(data, SAMPLES)))
+    states = hidden_states(model, inputs).unbind(1)
+    shares = list(map(readable, states, digits_to_read(inputs, sums)))
+    rows = [{"step": step} for step in range(1, 2 * T + 1)]
+    for row, some in zip(rows, shares):
+        row |= {f"place_{n}": f"{share:.4f}" for n, share in enumerate(some)}
+    write_rows("part2_inside.csv", rows)
+    pair = torch.tensor([to_digits(n, T, model.order) for n in (A, B)]).T[None]
+    draw(hidden_states(model, pair)[0], shares)

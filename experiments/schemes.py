@@ -1,44 +1,48 @@
-"""The four ways of wiring a recurrent network in time, as a picture.
+"""The four ways to wire a recurrent network in time, as a picture.
 
-    python experiments/schemes.py       at once
-
-Writes schemes.png.
+    python experiments/schemes.py       at once; writes results/schemes.png
 """
 
 from common import BLUE, GREEN, ORANGE, new_figure, save_figure
 
-# name, steps, steps with an input, steps with an output, an example
-SCHEMES = [
-    ("1  one to many", 4, {0}, {0, 1, 2, 3}, "an image in, its caption out"),
-    ("2  many to one", 4, {0, 1, 2, 3}, {3}, "a review in, its mood out"),
-    ("3  many to many, delayed: Part 2", 6, {0, 1, 2}, {3, 4, 5}, "all digits in, then the sum out"),
-    ("4  many to many, synchronised: Part 1", 4, {0, 1, 2, 3}, {0, 1, 2, 3}, "a digit pair in, a digit of the sum out"),
-]
+SCHEMES = {  # title: (steps with an input, steps with an output)
+    "1  one to many\nan image in, its caption out": ([1], [1, 2, 3, 4]),
+    "2  many to one\na review in, its mood out": ([1, 2, 3, 4], [4]),
+    "3  delayed: Part 2\nall digits in, then the sum out": ([1, 2, 3], [4, 5, 6]),
+    "4  synchronised: Part 1\ntwo digits in, a digit of the sum out": (
+        [1, 2, 3, 4], [1, 2, 3, 4]),
+}
 
 
 def box(axes, x, y, text, color):
-    axes.text(x, y, text, ha="center", va="center", color="white", fontsize=10, bbox={"boxstyle": "round,pad=0.45", "facecolor": color, "edgecolor": "none"})
+    style = {"boxstyle": "round,pad=0.3", "facecolor": color, "edgecolor": "none"}
+    axes.text(x, y, text, ha="center", va="center", color="white", bbox=style)
 
 
 def arrow(axes, start, end):
-    axes.annotate("", xy=end, xytext=start, arrowprops={"arrowstyle": "->", "linewidth": 1.4, "color": "#333333"})
+    style = {"arrowstyle": "->", "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
+    axes.annotate("", end, start, arrowprops=style)
+
+
+def draw(axes, inputs, outputs):
+    steps = max(outputs)
+    for t in range(1, steps + 1):
+        box(axes, t, 1, f"$h_{t}$", BLUE)
+        if t > 1:
+            arrow(axes, (t - 0.7, 1), (t - 0.3, 1))
+        if t in inputs:
+            box(axes, t, 0, f"$x_{t}$", GREEN)
+            arrow(axes, (t, 0.3), (t, 0.7))
+        if t in outputs:
+            box(axes, t, 2, f"$y_{t}$", ORANGE)
+            arrow(axes, (t, 1.3), (t, 1.7))
+    axes.set(xlim=(steps / 2 - 2.6, steps / 2 + 3.6), ylim=(-0.4, 2.4))
+    axes.axis("off")
 
 
 if __name__ == "__main__":
-    figure, panels = new_figure(2, 2, size=(11, 6.5))
-    for axes, (name, steps, inputs, outputs, example) in zip(panels.flat, SCHEMES):
-        for t in range(steps):
-            box(axes, t, 1, f"$h_{t + 1}$", BLUE)
-            if t:
-                arrow(axes, (t - 0.75, 1), (t - 0.25, 1))
-            if t in inputs:
-                box(axes, t, 0, f"$x_{t + 1}$", GREEN)
-                arrow(axes, (t, 0.25), (t, 0.75))
-            if t in outputs:
-                box(axes, t, 2, f"$y_{t + 1}$", ORANGE)
-                arrow(axes, (t, 1.25), (t, 1.75))
-        middle = (steps - 1) / 2
-        axes.set(xlim=(middle - 3, middle + 3), ylim=(-0.5, 2.5))
-        axes.set_title(f"{name}\n{example}", fontsize=11)
-        axes.axis("off")
+    figure, panels = new_figure(2, 2, height=3.0, share=0.62)
+    for axes, (title, times) in zip(panels.flat, SCHEMES.items()):
+        draw(axes, *times)
+        axes.set_title(title, fontsize=8)
     save_figure(figure, "schemes.png")

@@ -1,0 +1,100 @@
+"""Which ways of training Part 1 end in a proof? The recipe, and changes of it.
+
+    python experiments/part1_ablation.py       goes on where it was stopped
+
+Writes results/part1_ablation.csv, a row a network, and part1_ablation.png.
+"""
+
+from functools import partial
+
+from common import BLUE, NETWORKS, ORANGE, draw_dots, new_figure, parse, save_figure
+from common import sweep, train_network
+
+import torch
+
+from models import fingerprint, load
+from proof.part1 import prove
+from proof.search import adversarial_pairs, exact_digits
+from train_part1 import part1
+
+TABLE = "part1_ablation.csv"
+PLAIN = {"constrained": False, "noise": 0.0, "counting": False}
+VARIANTS = {  # name: (seeds, changes)
+    "the recipe": (50, {}),
+    "not of rank one": (10, {"model": {"constrained": False}}),
+    "no noise": (10, {"model": {"noise": 0.0}}),
+    "PyTorch's start": (30, {"model": {"counting": False}}),
+    "no clipping": (50, {"clip": None}),
+    "plainly": (10, {"model": PLAIN, "optimizer": {"lr": 1e-2}}),
+    "averaging added": (10, {"recent": 10}),
+}
+STREAM = 10_000  # digits of the sums that a network is tested on
+
+
+def measure(variant, seed):
+    """Row of the table: one network trained, proven or not, and tested."""
+    path = NETWORKS / f"part1 {variant} {seed}.pt"
+    train_network(part1, seed, VARIANTS[variant][1], path=path)
+    model, checkpoint = load(path, part=1)
+    weights = checkpoint["state_dict"]
+    verdict = prove({name: weight.tolist() for name, weight in weights.items()})
+    generator = torch.Generator().manual_seed(seed)
+    random = torch.randint(2, (100, STREAM, 2), generator=generator)
+    adversarial = adversarial_pairs(STREAM)
+    return {
+        "variant": variant,
+        "seed": seed,
+        "loss": f"{checkpoint['loss']:.2e}",
+        "epoch": checkpoint["epoch"],
+        "proven": "yes" if verdict.proven else "no",
+        "smallest_logit": f"{smallest(verdict):.2f}" if verdict.proven else "",
+        "random_wrong": wrong_digits(model, random),
+        "random_digits": random[..., 0].numel(),
+        "adversarial_wrong": wrong_digits(model, adversarial),
+        "adversarial_digits": adversarial[..., 0].numel(),
+        "weights": fingerprint(weights)[:16],
+    }
+
+
+def smallest(verdict):
+    """The least that a logit lies on its side of zero, for any sum of any length."""
+    sides = (c.logits[0] if c.digit else -c.logits[1] for c in verdict.cases)
+    return float(min(sides))
+
+
+def wrong_digits(model, pairs):
+    with torch.inference_mode():
+        right = (model(pairs.float()) > 0) == exact_digits(pairs).bool()
+    return int((~right).sum())
+
+
+def percent_wrong(kind, row):
+    return 100 * int(row[f"{kind}_wrong"]) / int(row[f"{kind}_digits"])
+
+
+def is_proven(row):
+    return row["proven"] == "yes"
+
+
+def draw(rows):
+    figure, panels = new_figure(columns=2, height=3.4, sharey=True)
+    variants = {v: [row for row in rows if row["variant"] == v] for v in VARIANTS}
+    names = {"random": "random sums", "adversarial": "adversarial streams"}
+    for axes, kind, heading in zip(panels, names, ("", "proven")):
+        draw_dots(axes, variants, partial(percent_wrong, kind), is_proven, heading)
+        axes.set_xscale("symlog", linthresh=1e-5, linscale=0.5)
+        axes.set_xlim(-5e-6, 100)
+        axes.set_xticks([0, 1e-4, 1e-2, 1, 100], ["0", "$10^{-4}$", "0.01", "1", "100"])
+        axes.set(title=names[kind], xlabel="wrong digits (%)")
+    for color, label in ((BLUE, "proven"), (ORANGE, "not proven")):
+        panels[0].plot([], [], "o", color=color, markersize=4, label=label)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    figure.suptitle(
+        "Part 1: adversarial streams and proofs tell apart what random sums do not"
+    )
+    save_figure(figure, "part1_ablation.png")
+
+
+if __name__ == "__main__":
+    jobs = [(name, seed) for name in VARIANTS for seed in range(VARIANTS[name][0])]
+    draw(sweep(TABLE, ["variant", "seed"], measure, jobs, parse(__doc__).jobs))

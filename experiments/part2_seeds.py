@@ -1,0 +1,42 @@
+"""How many sums are wrong, over many seeds of Part 2? Each runs all 3^16 cases.
+
+    python experiments/part2_seeds.py                     in float32 as it runs
+    python experiments/part2_seeds.py --rigorous 3        the first three also proven
+
+The networks are those of part2_ablation.py; what is not there is trained. Writes
+results/part2_seeds.csv, a row a run; goes on where it was stopped.
+"""
+
+from common import NETWORKS, parse, sweep, train_network
+
+from models import fingerprint, load
+from proof.part2 import exhaust
+from train_part2 import part2
+
+
+def measure(seed, arithmetic):
+    """Row of the table: one network on all cases, in "float32" or "rigorous"ly."""
+    path = NETWORKS / f"part2 the recipe {seed}.pt"
+    train_network(part2, seed, path=path)
+    _, checkpoint = load(path, part=2)
+    weights = checkpoint["state_dict"]
+    result = exhaust(weights, rigorous=arithmetic == "rigorous", workers=1)
+    return {
+        "seed": seed,
+        "arithmetic": arithmetic,
+        "loss": f"{checkpoint['loss']:.2e}",
+        "epoch": checkpoint["epoch"],
+        "cases": result.cases,
+        "unproven": result.unproven,
+        "smallest_margin": f"{result.margin:.3f}",
+        "error_bound": f"{result.bound:.1e}",
+        "columns": "".join(map(str, result.worst[0][1])),
+        "weights": fingerprint(weights)[:16],
+    }
+
+
+if __name__ == "__main__":
+    arguments = parse(__doc__, seeds=10, rigorous=0)
+    jobs = [(seed, "float32") for seed in range(arguments.seeds)]
+    jobs += [(seed, "rigorous") for seed in range(arguments.rigorous)]
+    sweep("part2_seeds.csv", ["seed", "arithmetic"], measure, jobs, arguments.jobs)
