@@ -3,8 +3,10 @@
 What needs a program or a package that is not installed is skipped by name.
 """
 
+import json
 import math
 import random
+import shutil
 import sys
 import unittest
 import unittest.mock
@@ -29,6 +31,12 @@ sys.path.append(str(HERE / "experiments"))
 import lstm_bptt
 from common import train_network
 from hunt import hunt
+
+try:
+    import nbclient
+    import nbformat
+except ImportError:
+    nbclient = None
 
 
 def shipped(part):
@@ -463,3 +471,73 @@ class Experiments(test_binadd.TemporaryFolder):
         digests = [models.load(path, 1)[1]["sha256"]
                    for path in (path, self.folder / "runs" / "part1.pt")]
         self.assertEqual(*digests)
+
+
+@unittest.skipUnless(nbclient, "needs nbclient and ipykernel")
+class Notebook(test_binadd.TemporaryFolder):
+    """binadd.ipynb in a real kernel, in a folder with a space in its name."""
+
+    def setUp(self):
+        super().setUp()
+        self.here = self.folder / "my folder"
+        self.here.mkdir()
+
+    def run_cells(self, count=None):
+        """Cells after running the first ones, or all, with two epochs of training."""
+        notebook = nbformat.read(HERE / "binadd.ipynb", 4)
+        cell = notebook.cells[1]
+        self.assertIn("\nEPOCHS = 100", cell.source)
+        cell.source = cell.source.replace("EPOCHS = 100", "EPOCHS = 2")
+        notebook.cells = notebook.cells[:count]
+        place = {"metadata": {"path": str(self.here)}}
+        nbclient.NotebookClient(notebook, timeout=170, resources=place).execute()
+        return notebook.cells
+
+    def test_it_runs_from_a_zip_and_again_after_a_restart(self):
+        source = self.folder / "source" / "binadd"
+        source.mkdir(parents=True)
+        for name in (*test_binadd.SEVEN, "certify.py"):
+            shutil.copy(HERE / name, source)
+        for name in ("proof", "pretrained"):
+            shutil.copytree(HERE / name, source / name)
+        shutil.make_archive(str(self.here / "binadd"), "zip", source.parent)
+        cells = self.run_cells()
+        printed = "".join(output.get("text", "") for cell in cells if "outputs" in cell
+                          for output in cell["outputs"])
+        self.assertIn("exact     1,1,0,1,0,0,1,1,0 = 203\n", printed)  # of %run deploy.py
+        self.assertIn("proven", printed)
+        self.assertEqual(sorted(path.name for path in (self.here / "binadd/runs").iterdir()),
+                         ["carry_line.png", "part1.pt", "part1_loss.png", "part2.pt",
+                          "part2_loss.png"])
+        self.run_cells(2)
+
+    def test_without_the_files_it_says_what_to_do(self):
+        with self.assertRaisesRegex(nbclient.exceptions.CellExecutionError,
+                                    "Put this notebook beside dataset.py"):
+            self.run_cells(2)
+
+
+class HandIn(test_binadd.TemporaryFolder):
+    def hand_in(self, *names, **environment):
+        script = HERE / "report" / "handin.py"
+        return test_binadd.script(str(script), *names, folder=self.folder, **environment)
+
+    def test_a_folder_with_the_name(self):
+        done = self.hand_in("Ada", "King Lovelace")
+        if "needs pypandoc" in done.stderr:
+            self.skipTest("needs pypandoc and typst")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        folder = self.folder / "KING-LOVELACE-ADA.homework1"
+        self.assertTrue(folder.with_name(f"{folder.name}.zip").exists())
+        for name in (*test_binadd.SEVEN, "README.md", "report.pdf", "proof/part1.py"):
+            self.assertTrue((folder / name).exists(), name)
+        notebook = json.loads((folder / "binadd.ipynb").read_text(encoding="utf-8"))
+        self.assertIn('NAME = "Ada King Lovelace"', "".join(notebook["cells"][1]["source"]))
+        self.assertEqual(self.hand_in("Ada", "King Lovelace").returncode, 2)
+
+    def test_without_pandoc_it_says_what_to_do(self):
+        (self.folder / "pypandoc.py").write_text("raise ImportError('blocked')")
+        done = self.hand_in("Ada", "Lovelace", PYTHONPATH=str(self.folder))
+        self.assertEqual(done.returncode, 2)
+        self.assertRegex(done.stderr, r"needs pypandoc and typst \(blocked\); see --help")
+        self.assertEqual(len(list(self.folder.glob("*.homework1"))), 0)

@@ -1,38 +1,127 @@
-"""REPORT.md to report.pdf, formulas typeset.
+"""Build report.pdf from REPORT.md.
 
-    pip install pypandoc_binary==1.17 typst==0.15.2       not needed to run or train anything
-    python report/build.py                                seconds
+    pip install pypandoc_binary==1.17 typst==0.15.2      only this script needs them
+    python report/build.py --name "First Last"           seconds
+    python report/build.py --examples                    runs deploy.py for them first
 
-Pandoc turns the Markdown and its LaTeX formulas into Typst, and Typst sets the pages.
+Pandoc turns Markdown and LaTeX formulas into Typst, and Typst sets the pages. Comments
+in REPORT.md do not reach the PDF, but those of LAYOUT place columns and figures.
 """
 
+import argparse
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pypandoc
 import typst
 
+TARGET = "typst-smart"  # -smart: typographic quotes; Typst's own turn 1's into a prime
 HERE = Path(__file__).parent
+ROOT = HERE.parent
+EXAMPLES = {  # the assignment's own; 0; a carry through all; unequal; long or largest
+    1: ("180 23", "0 0", "65535 1", "40000 3", "99999 99999"),
+    2: ("180 23", "0 0", "65535 1", "40000 3", "65535 65535"),
+}
+LAYOUT = {  # what stands in a comment, and its Typst
+    r"columns (\d+) (\d+)": r"#grid(columns: (\1fr, \2fr), gutter: 14pt)[",
+    "next column": "][",
+    "end columns": "]",
+    "figures in place": "#set figure(placement: none)",
+}
 STYLE = """\
+#set figure(placement: auto)
+#set table(inset: (x: 4pt, y: 2.6pt))
+#set list(spacing: 0.65em)
+#set enum(spacing: 0.65em)
+#set par(leading: 0.56em, spacing: 0.8em)
+#show heading: set block(above: 1.15em, below: 0.65em)
+#show heading.where(level: 1): set text(size: 13pt)
+#show heading.where(level: 2): set text(size: 11pt)
+#show math.equation.where(block: true): set block(above: 0.75em, below: 0.75em)
+#show figure: set block(above: 0.9em, below: 0.9em)
+#show figure.where(kind: table): set figure(placement: none)
+#show figure.where(kind: table): set block(breakable: false)
+#show figure.caption: set text(size: 8.5pt)
+#show table: set text(size: 8.4pt)
 #show table: set par(justify: false)
 #show table.cell: set align(left)
-#show raw.where(block: true): set text(size: 7.5pt)
-#show heading: set block(above: 1.5em, below: 0.8em)
-#show figure.where(kind: image): set figure(placement: auto)
-#show figure.where(kind: table): set block(breakable: true)
-#set table(inset: (y: 3pt))
-#show table: set text(size: 8pt)
-#show figure.caption: set text(size: 9pt)
+#show raw.where(block: true): set text(size: 7pt)
+#show raw.where(block: true): set par(leading: 0.47em)
+#show raw.where(block: true): set block(breakable: false)
+#show grid: set figure(placement: none)
+#show <references>: set text(size: 8pt)
 """
 
-if __name__ == "__main__":
-    variables = {"papersize": "a4", "fontsize": "10pt", "header-includes": STYLE}
-    options = ["--standalone", *(f"--variable={name}:{value}" for name, value in variables.items())]
-    text = pypandoc.convert_file(HERE / "REPORT.md", "typst", format="markdown", extra_args=options)
-    text = text.replace("dot.circle", "dot.o")  # the name of ⊙ in today's Typst, which this pandoc does not know yet
+
+def refresh_examples(text):
+    """The report's text, with what deploy.py prints for the ten examples now."""
+    for part, pairs in EXAMPLES.items():
+        new = "\n".join(f"```\n{deploy(part, pair)}\n```\n" for pair in pairs)
+        pattern = rf"(<!-- examples part{part} -->\n).*?(<!-- end -->)"
+        text = re.sub(pattern, rf"\g<1>{new}\2", text, flags=re.DOTALL)
+    return text
+
+
+def deploy(part, pair):
+    """Command and output of one deployment of the shipped network, without `model`."""
+    command = f"deploy.py {pair}" + " --part 2" * (part == 2)
+    model = ROOT / "pretrained" / f"part{part}.pt"
+    run = [sys.executable, *command.split(), "--model", model]
+    result = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False)
+    if result.returncode:
+        sys.exit(f"{command} failed: {result.stderr.strip()}")
+    lines = [line for line in result.stdout.splitlines() if line[:5] != "model"]
+    return "\n".join([f"$ python {command}", *lines])
+
+
+def to_typst(text, name):
+    """Typst source of the report's Markdown."""
+    for comment, source in LAYOUT.items():
+        block = f"\n```{{=typst}}\n{source}\n```\n"
+        text = re.sub(f"<!-- {comment} -->", block, text)
+    text = re.sub(r"[ \t]*<!--.*?-->\n?", "", text, flags=re.DOTALL)
+    variables = {"papersize": "a4", "fontsize": "9.7pt", "header-includes": STYLE}
+    options = ["--standalone", f"--metadata=author:{name}"]
+    options += [f"--variable={key}:{value}" for key, value in variables.items()]
+    source = pypandoc.convert_text(text, TARGET, "markdown", extra_args=options)
+    source = source.replace("dot.circle", "dot.o")  # this pandoc has an old name of ⊙
+    head, show, body = source.partition("#show: doc =>")
+    return head + show + "\n\n".join(map(keep_with_next, body.split("\n\n")))
+
+
+def keep_with_next(paragraph):
+    """Typst of a paragraph; one that ends in a colon stays with what follows."""
+    if not paragraph.endswith(":") or paragraph.lstrip().startswith(("+", "-", "=")):
+        return paragraph
+    return f"#block(sticky: true, spacing: 0.8em)[{paragraph}]"
+
+
+def build(name, path):
+    text = (HERE / "REPORT.md").read_text(encoding="utf-8")
     source = HERE / "report.typ"
-    source.write_text(text)
+    source.write_text(to_typst(text, name), encoding="utf-8")
     try:
-        typst.compile(source, output=HERE / "report.pdf", root=HERE.parent)
+        typst.compile(source, output=path, root=ROOT)
     finally:
         source.unlink()
-    print("wrote", HERE / "report.pdf")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--name", default="[FIRST NAME LAST NAME]", help="the author's, for page one")
+    add("--examples", action="store_true", help="run Question 4's deployments anew")
+    add("--out", type=Path, default=HERE / "report.pdf", help="the PDF to write")
+    arguments = parser.parse_args()
+    if arguments.examples:
+        path = HERE / "REPORT.md"
+        text = refresh_examples(path.read_text(encoding="utf-8"))
+        path.write_text(text, encoding="utf-8")
+    build(arguments.name, arguments.out)
+    print("wrote", arguments.out)
+
+
+if __name__ == "__main__":
+    main()
