@@ -5,7 +5,6 @@ that is not here, such as a trained network in pretrained/, is skipped by name.
 """
 
 import contextlib
-import importlib.util
 import io
 import itertools
 import os
@@ -846,14 +845,13 @@ class Scripts(TemporaryFolder):
 
     def test_any_backend_will_do(self):
         inline = "module://matplotlib_inline.backend_inline"  # a notebook's
-        installed = importlib.util.find_spec("matplotlib_inline") is not None
-        for backend, plotted in ((inline, installed), ("Qt4Agg", False)):
+        for backend in (inline, "Qt4Agg"):
             trained = script(
                 "train_part1.py", "--epochs", 1, folder=self.folder, MPLBACKEND=backend
             )
             self.assertEqual(trained.returncode, 0, trained.stderr)
             plot = self.folder / "runs" / "part1_loss.png"
-            self.assertEqual(plot.exists(), plotted)
+            self.assertNotEqual(plot.exists(), "no plot: " in trained.stderr)
             plot.unlink(missing_ok=True)
 
     def test_ctrl_c_keeps_the_best_model_and_draws_the_plot(self):
