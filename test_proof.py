@@ -6,8 +6,10 @@ What needs a program or a package that is not installed is skipped by name.
 import json
 import math
 import random
+import re
 import shutil
 import sys
+import tempfile
 import unittest
 import unittest.mock
 from fractions import Fraction
@@ -19,7 +21,7 @@ import certify
 import deploy
 import models
 import test_binadd
-from proof import part1, part2, search
+from proof import coq, part1, part2, search
 from dataset import to_digits
 from proof.part1 import PAIRS, check, prove
 from train_part1 import part1 as settings
@@ -37,6 +39,8 @@ try:
     import nbformat
 except ImportError:
     nbclient = None
+
+needs_coq = unittest.skipUnless(shutil.which("coqc"), "needs coqc, of Debian's coq")
 
 
 def shipped(part):
@@ -447,6 +451,107 @@ class Certify(test_binadd.TemporaryFolder):
             done = test_binadd.script("certify.py", "--help", folder=self.folder,
                                       PYTHONIOENCODING=encoding)
             self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+
+@test_binadd.needs_shipped
+class Coq(test_binadd.TemporaryFolder):
+    """Coq has the last word, whatever weights or certificate it gets."""
+
+    @classmethod
+    def setUpClass(cls):
+        library = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(library.cleanup)
+        cls.library = library.name
+        if shutil.which("coqc"):
+            coq.prepare(cls.library)  # seconds, so once
+
+    def coq(self, weights, *arguments):
+        """Status, output and errors of the script for a network with these weights."""
+        def prepare(folder):
+            shutil.copytree(self.library, folder, dirs_exist_ok=True)
+
+        path = self.folder / "part1.pt"
+        models.save(network(weights), path, 1, 0.5, 0)
+        with unittest.mock.patch("proof.coq.prepare", prepare):
+            return self.main(coq.main, "--model", path, *arguments)
+
+    def test_the_committed_file_is_of_the_shipped_network(self):
+        path = self.folder / "Shipped.v"
+        arguments = "--model", test_binadd.SHIPPED[1], "--export", path
+        self.assertEqual(self.main(coq.main, *arguments)[0], 0)
+        committed = HERE / "proof" / "Shipped.v"
+        self.assertEqual(committed.read_text(), path.read_text())
+
+    @needs_coq
+    def test_an_accepted_network_gets_a_theorem_without_axioms(self):
+        status, output, errors = self.coq(shipped(1))
+        self.assertEqual((status, errors), (0, ""))
+        self.assertTrue(output.endswith(
+            "trained_network_adds\n     : adds rounds_to_float32 trained\n"
+            "Closed under the global context\n"
+        ), output)
+
+    @needs_coq
+    def test_a_rejected_network_is_told_why(self):
+        weights = shipped(1)
+        bias = weights["output.bias"] + 8
+        status, output, errors = self.coq(changed(weights, "output.bias", 0, bias))
+        self.assertEqual((status, errors), (1, ""))
+        reason = "carry 0, digits 1 and 1: the logit may have the wrong sign"
+        self.assertIn(reason, output.partition("rejected:\n")[2].splitlines())
+
+    @needs_coq
+    def test_mutants_are_rejected(self):
+        w = shipped(1)
+        torch.manual_seed(0)
+        networks = {
+            "shipped": w,
+            "scaled": scaled(w, [-30, 30, 0, 7, -19, 3, 22, -8, 11, 29]),
+            "entry": changed(w, W_HH, (7, 7), w[W_HH][7, 7] + 0.01),
+            "bias": changed(w, "output.bias", 0, w["output.bias"] + 8),
+            "sign": changed(w, W_HH, (3, 5), -w[W_HH][3, 5]),
+            "rank": {**w, W_HH: w[W_HH] + 0.1 * torch.randn(10, 10)},
+        }
+        intervals = prove(lists(w)).intervals
+        definitions = {
+            name: coq.define(name, mutant, prove(lists(mutant)).intervals or intervals)
+            for name, mutant in networks.items()
+        }
+        verdicts = coq.verdicts(self.library, definitions)
+        self.assertEqual(verdicts, [True, True, False, False, False, False])
+
+    @needs_coq
+    def test_certificates_are_not_trusted(self):
+        w = shipped(1)
+        low, high = prove(lists(w)).intervals
+        text = coq.define("honest", w, (low, high))
+        forged = {"honest": text, "swapped": coq.define("swapped", w, (high, low))}
+        for field, lie in (("err", "vector []"), ("cuts k", "[]")):
+            name, end = f"no_{field[:3]}", r"(;\n  \w| \|})"
+            forged[name] = text.replace("honest", name)
+            forged[name], number = re.subn(f"\\b{field} := [^|]*?{end}",
+                                           rf"{field} := {lie}\1", forged[name])
+            self.assertEqual(number, 1)
+        verdicts = coq.verdicts(self.library, forged)
+        self.assertEqual(verdicts, [True, False, False, False])
+
+    @needs_coq
+    def test_a_theorem_that_takes_axioms_is_rejected(self):
+        theorem = re.sub("Proof.*Qed", "Admitted", coq.THEOREM, flags=re.DOTALL)
+        with unittest.mock.patch("proof.coq.THEOREM", theorem):
+            self.assertEqual(self.coq(shipped(1))[0], 1)
+
+    def test_what_is_no_network_never_gets_to_coq(self):
+        nan = changed(shipped(1), "output.bias", 0, math.nan)
+        status, output, errors = self.coq(nan)
+        self.assertEqual((status, output), (2, ""))
+        self.assertIn("not all of its weights are finite", errors)
+
+    def test_without_coq_it_says_how_to_get_it(self):
+        with unittest.mock.patch("shutil.which", return_value=None):
+            status, _, errors = self.main(coq.main, "--model", test_binadd.SHIPPED[1])
+        self.assertEqual(status, 2)
+        self.assertIn("apt-get install coq", errors)
 
 
 class Experiments(test_binadd.TemporaryFolder):

@@ -10,14 +10,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPTS = (
-    "schemes lstm_bptt gradients cnn_carry part2_inside part1_ablation part2_ablation"
-    " part2_seeds part2_start part2_order part2_capacity attack parallel benchmark"
-)
+SCRIPTS = """
+schemes lstm_bptt gradients cnn_carry part2_inside part1_ablation coq_agreement attack
+part2_ablation part2_seeds part2_start part2_order part2_capacity parallel benchmark
+tables
+"""
 
 if __name__ == "__main__":
     here = Path(__file__).parent
-    paths = [here / f"{name}.py" for name in (*SCRIPTS.split(), "tables")]
+    paths = [here / f"{name}.py" for name in SCRIPTS.split()]
     for path in (*paths, here.parent / "report" / "build.py"):
         print(f"== {path.name}", flush=True)
         subprocess.run([sys.executable, path], check=True)

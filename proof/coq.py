@@ -1,0 +1,240 @@
+"""Have Coq prove that a trained network of Part 1 adds: from a checkpoint to a theorem.
+
+    python proof/coq.py                    runs/part1.pt, or else the shipped network
+    python proof/coq.py --export FILE.v    only write what Coq would be given
+
+Coq trusts neither this script nor proof/part1.py, whose intervals it checks anew: see
+Adder.v. Status 0 if Coq accepts the network, 1 if it rejects it, 2 if Coq is missing.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from fractions import Fraction
+from math import ceil
+from pathlib import Path
+from textwrap import fill
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from deploy import SHIPPED, default_model, describe
+from models import UserError, fingerprint, load, user_errors, write_whole
+from proof.part1 import PAIRS, WEIGHTS, Network, prove
+
+EPSILON, TINY = Fraction(1, 2**24), Fraction(1, 2**102)  # as in Adder.v
+DIGITS = 40  # of rounded numbers
+HEADER = """\
+(* Written by python proof/coq.py --export. To compile: Adder.v, Float32.v, this. *)
+
+Require Import Adder Float32.
+From Coq Require Import QArith List.
+Import ListNotations.
+Open Scope Q_scope.
+"""
+THEOREM = """
+Theorem {0}_network_adds : adds rounds_to_float32 {0}.
+Proof.
+  apply (sound _ float32_accurate _ {0}_certificate).
+  vm_cast_no_check (eq_refl true).
+Qed.
+
+Check {0}_network_adds.
+Print Assumptions {0}_network_adds.
+"""
+CLOSED = "Closed under the global context"  # Coq's words for: no axioms
+POINTWISE = {  # what must hold for each carry and pair of digits
+    "bounded": "a state may leave its bounds",
+    "kept": "s may leave the interval of the next carry",
+    "answered": "the logit may have the wrong sign",
+}
+
+
+def define(name, state_dict, intervals):
+    """Coq definitions of a network, and of a certificate with two intervals of s."""
+    weights = {key: tensor.tolist() for key, tensor in state_dict.items()}
+    values = [exact(weights[key]) for key in WEIGHTS]
+    W_ih, W_hh, b_ih, b_hh, (w,), (c,) = values
+    network = {"hidden": len(w), **prefix("matrix", {"W_ih": W_ih, "W_hh": W_hh}),
+               **prefix("vector", {"b_ih": b_ih, "b_hh": b_hh, "w": w}), "c": show(c)}
+    evidence = certificate(Network(weights), values, intervals)
+    return (f"\n(* The network whose weights have the SHA-256\n"
+            f"   {fingerprint(state_dict)} *)\n"
+            + record(name, "network", network)
+            + record(f"{name}_certificate", "certificate", evidence))
+
+
+def certificate(net, values, intervals):
+    """Fields of a certificate. Numbers are rounded outwards, to a readable length."""
+    low, high = zip(*((-round_up(-a), round_up(b)) for a, b in intervals))
+    largest = net.largest(min(low), max(high))
+    room = [2 * error for error in errors(net, values, largest)]
+    cap = [round_up(r + more) for r, more in zip(largest, room)]
+    err = [round_up(error) for error in errors(net, values, cap)]
+    fields = prefix("vector", {"u": net.u, "v": net.v, "cap": cap, "err": err})
+    cuts = [kinks(net, *ends) for ends in zip(low, high)]
+    for key, (zero, one) in {"low": low, "high": high, "cuts": cuts}.items():
+        fields[f"{key} k"] = f"if k then {show(one)} else {show(zero)}"
+    return fields
+
+
+def kinks(net, low, high):
+    """Values of s from low to high where a unit switches, under any pair of digits."""
+    found = {-d / u for x in PAIRS for d, u in zip(net.drives[x], net.u) if u}
+    return sorted(s for s in found if low < s < high)
+
+
+def errors(net, values, cap):
+    """Bounds of each unit's input error, for states within `cap`, as in Adder.v."""
+    W_ih, W_hh, b_ih, b_hh, _, _ = values
+    growth = (1 + EPSILON) ** (4 + len(cap)) - 1
+    bounds = []
+    for inputs, row, *biases, u in zip(W_ih, W_hh, b_ih, b_hh, net.u):
+        terms = biases + inputs + [weight * h for weight, h in zip(row, cap)]
+        rounding = growth * sum(abs(term) + TINY for term in terms)
+        rest = (abs(weight - u * v) * h for weight, v, h in zip(row, net.v, cap))
+        bounds.append(rounding + sum(rest))
+    return bounds
+
+
+def exact(values):
+    return list(map(exact, values)) if isinstance(values, list) else Fraction(values)
+
+
+def round_up(x):
+    """Least number that is not below x and has DIGITS binary digits, or one more."""
+    exponent = x.numerator.bit_length() - x.denominator.bit_length() - DIGITS
+    unit = Fraction(2) ** exponent
+    return ceil(x / unit) * unit
+
+
+def show(value):
+    """Coq term of a boolean, a fraction, or a list or tuple of these."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{'; '.join(map(show, value))}]"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(show, value))})"
+    return "{}#{}".format(*value.as_integer_ratio())
+
+
+def prefix(word, values):
+    return {key: f"{word} {show(value)}" for key, value in values.items()}
+
+
+def record(name, kind, fields):
+    """Coq definition of a record, from its fields' terms."""
+    lines = [fill(f"{key} := {term}", 88, initial_indent="  ", subsequent_indent="    ",
+                  break_on_hyphens=False, break_long_words=False)
+             for key, term in fields.items()]
+    return f"\nDefinition {name} : {kind} := {{|\n" + ";\n".join(lines) + " |}.\n"
+
+
+def prepare(folder):
+    """Compile the library into a folder. Raises UserError if Coq cannot."""
+    if not shutil.which("coqc"):
+        raise UserError("Coq is missing (no coqc on the PATH); install it, as by"
+                        " apt-get install coq or brew install coq.")
+    for name in ("Adder.v", "Float32.v"):
+        shutil.copy(HERE / name, folder)
+        result = coqc(folder, name)
+        if result.returncode:
+            raise UserError(f"Coq does not compile {name}, which is for Coq 8.16:"
+                            f" {' '.join(result.stderr.split())[:200]}")
+
+
+def coqc(folder, name, text=None):
+    """Compile a file, with the given text if any; the finished process."""
+    if text is not None:
+        Path(folder, name).write_text(text, encoding="utf-8")
+    command = ["coqc", "-q", name]
+    return subprocess.run(  # its status is for the caller
+        command, cwd=folder, capture_output=True, encoding="utf-8", check=False
+    )
+
+
+def evaluate(folder, definitions, terms):
+    """Values of boolean Coq terms, in a prepared folder. Raises UserError."""
+    text = f"{HEADER}{definitions}\nCompute [{'; '.join(terms)}].\n"
+    result = coqc(folder, f"Evaluate{os.getpid()}.v", text)  # others may run beside it
+    values = [word == "true" for word in re.findall("true|false", result.stdout)]
+    if result.returncode or len(values) != len(terms):
+        raise UserError(f"Coq failed: {' '.join(result.stderr.split())[:200]}")
+    return values
+
+
+def verdicts(folder, definitions):
+    """Coq's verdicts on networks, from a dict of their definitions by name."""
+    terms = [f"check {name} {name}_certificate" for name in definitions]
+    return evaluate(folder, "".join(definitions.values()), terms)
+
+
+def conditions(net, cert):
+    """Coq terms for all that `check` asks for, by what it means if one is false."""
+    terms = {
+        "0, where s starts, is not in the interval of carry 0": f"starts {cert}",
+        "the logit may overflow": f"fits (largest_logit {net} {cert})",
+        "a unit's sum may overflow, or its error exceed its bound":
+            f"forallb (measured {net} {cert}) (units {net})",
+    }
+    for k in (0, 1):
+        for x in PAIRS:
+            for holds, words in POINTWISE.items():
+                term = f"case {net} {cert} ({holds} {net} {cert})"
+                reading = f"carry {k}, digits {x[0]} and {x[1]}: {words}"
+                terms[reading] = f"{term} {show(bool(k))} {show(tuple(map(bool, x)))}"
+    return terms
+
+
+def ask(folder, name, definitions):
+    """Print Coq's answer about a network; True if it accepts it."""
+    result = coqc(folder, "Theorem.v", HEADER + definitions + THEOREM.format(name))
+    answer = result.stdout.strip()
+    if result.returncode == 0:
+        accepted = answer.endswith(CLOSED)
+        print("accepted: a theorem" if accepted else "rejected: it takes axioms")
+        print(f"\n{answer}")
+        return accepted
+    terms = conditions(name, f"{name}_certificate")
+    values = evaluate(folder, definitions, terms.values())
+    if all(values):
+        raise UserError(f"Coq failed: {' '.join(result.stderr.split())[:200]}")
+    print("rejected:")
+    print(*(words for words, value in zip(terms, values) if not value), sep="\n")
+    return False
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--model", type=Path, help="default: runs/part1.pt, or else the shipped one")
+    add("--export", type=Path, metavar="FILE.v", help="write the Coq file, and stop")
+    arguments = parser.parse_args()
+    with user_errors(parser):
+        path = arguments.model or default_model(1)
+        _, checkpoint = load(path, 1)
+        print("model    ", describe(path, checkpoint), flush=True)
+        weights = checkpoint["state_dict"]
+        intervals = prove({key: w.tolist() for key, w in weights.items()}).intervals
+        if not intervals:
+            print("rejected: s grows without bound, so Coq has nothing to check")
+            return 1
+        name = "shipped" if path.absolute().parent == SHIPPED else "trained"
+        definitions = define(name, weights, intervals)
+        if arguments.export:
+            text = HEADER + definitions + THEOREM.format(name)
+            write_whole(arguments.export, text.encode())
+            print("wrote", arguments.export)
+            return 0
+        with tempfile.TemporaryDirectory() as folder:
+            prepare(folder)
+            return 1 - ask(folder, name, definitions)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
