@@ -12,7 +12,7 @@ from pathlib import Path
 
 SCRIPTS = """
 schemes lstm_bptt gradients cnn_carry part2_inside part1_ablation coq_agreement attack
-part2_ablation part2_seeds part2_start part2_order part2_capacity parallel benchmark
+part2_ablation part2_seeds part2_start part2_capacity parallel benchmark
 tables
 """
 

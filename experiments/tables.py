@@ -1,96 +1,136 @@
-"""The tables of the README and the report, in Markdown, from the CSV files of the other scripts.
+"""The tables of the README, the report and experiments/README.md, from the results.
 
-    python experiments/tables.py       at once; writes them into README.md and report/REPORT.md, where the same heads stand
+    python experiments/tables.py       at once; writes them where they are marked
 
-A test holds that this would change nothing, so that no number there is an older one.
+A table stands between `<!-- table NAME -->` and `<!-- end -->`.
 """
 
 import re
 import statistics
 
-from common import HERE, read_rows
+from common import ROOT, read_rows
+
+from models import write_whole
+
+TEXTS = "README.md", "experiments/README.md", "report/REPORT.md"
+MARKED = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def table(head, rows):
-    """Markdown. From the dashes pandoc takes how wide columns are to be, each against the others: as its longest cell, or word of the head."""
-    rows = [[str(cell) for cell in row] for row in rows]
-    widths = [min(60, max(5, *map(len, name.split()), *(len(row[column]) for row in rows))) for column, name in enumerate(head)]
-    lines = [head, ["-" * width for width in widths], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def markdown(head, rows):
+    """Markdown table. Pandoc takes the columns' widths from the dashes."""
+    rows = [tuple(map(str, row)) for row in (head, *rows)]
+    dashes = ["-" * max(map(len, column)) for column in zip(*rows)]
+    lines = [rows[0], dashes, *rows[1:]]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def part1_sweep():
-    names = {"default": "as `train_part1.py` does", "plain": "plainly: none of it", "not of rank one": "without rank one", "no noise": "without noise",
-             "no skewed digits": "without skewed digits", "no averaging": "without averaging", "PyTorch's start": "from PyTorch's start"}  # fmt: skip
+def groups(name, *keys):
+    """Rows of a results table by the values of some columns, in the table's order."""
+    found = {}
+    for row in read_rows(f"{name}.csv"):
+        found.setdefault(tuple(row[key] for key in keys), []).append(row)
+    return found
+
+
+def column(rows, name):
+    return [float(row[name]) for row in rows]
+
+
+def spread(rows, digits):
+    """Median of the exact sums in percent and, if they differ, least and largest."""
+    values = sorted(100 * share for share in column(rows, "exact"))
+    values = statistics.median(values), values[0], values[-1]
+    middle, low, high = (f"{value:.{digits}f}" for value in values)
+    return middle if low == high else f"{middle} ({low} to {high})"
+
+
+def part1_ablation():
+    head = "trained", "seeds", "random digits right", "adversarial right", "proven"
     rows = []
-    for variant, name in names.items():
-        mine = [row for row in read_rows("part1_sweep.csv") if row["variant"] == variant]
-        counts = [sum(row[key] == value for row in mine) for key, value in (("random_wrong", "0"), ("adversarial_wrong", "0"), ("proven", "yes"))]
-        loss = statistics.median(float(row["loss"]) for row in mine)
-        rows.append((name, len(mine), *counts[:2], f"**{counts[2]}**", f"{loss:.0e}"))
-    return table(("trained", "seeds", "no wrong digit in random 10,000-digit sums", "none in adversarial streams", "proven", "final loss, median"), rows)
+    for (name,), group in groups("part1_ablation", "variant").items():
+        right = [column(group, f"{kind}_wrong") for kind in ("random", "adversarial")]
+        proven = sum(row["proven"] == "yes" for row in group)
+        rows.append((name, len(group), *(x.count(0) for x in right), f"**{proven}**"))
+    return markdown(head, rows)
 
 
-def part2_sweep():
-    rows = [(row["seed"], row["wrong_sums"], row["smallest_margin"], row["loss"]) for row in read_rows("part2_sweep.csv")]
-    return table(("seed", "wrong sums of 43,046,721", "smallest margin of a logit", "loss"), rows)
+def part2_ablation():
+    head = "trained", "seeds", "none wrong", "smallest margin found, by seed"
+    rows = []
+    for (name,), group in groups("part2_ablation", "variant").items():
+        margins = column(group, "smallest_margin")
+        none_wrong = sum(margin > 0 for margin in margins)
+        listed = " ".join(f"{margin:.2f}" for margin in margins)
+        rows.append((name, len(group), f"**{none_wrong}**", listed))
+    return markdown(head, rows)
+
+
+def part2_seeds():
+    names = "seed", "unproven", "smallest_margin", "loss"
+    rows = groups("part2_seeds", "arithmetic")[("float32",)]
+    head = "seed", "wrong cases", "smallest margin", "loss"
+    return markdown(head, ([row[name] for name in names] for row in rows))
 
 
 def part2_start():
-    groups = {}
-    for row in read_rows("part2_start.csv"):
-        groups.setdefault((row["start"], row["rate"]), []).append(f"{100 * float(row['exact']):.1f} %")
-    rows = []
-    for (start, rate), shares in groups.items():
-        cell = start if start in ("GRU", "LSTM") else "ReLU"
-        rows.append(("PyTorch's default" if cell != "ReLU" else start, cell, rate, ", ".join(shares)))
-    return table(("recurrent weights start as", "cell", "learning rate", "exact sums, each seed"), rows)
+    head = "start, or cell", "learning rate", "seeds", "exact sums (%)"
+    cells = groups("part2_start", "start", "rate").items()
+    return markdown(head, ((*key, len(rows), spread(rows, 1)) for key, rows in cells))
 
 
 def part2_capacity():
-    exact = {(row["digits"], row["hidden"]): f"{100 * float(row['exact']):.1f} %" for row in read_rows("part2_capacity.csv")}
-    lengths = sorted({digits for digits, _ in exact}, key=int)
-    sizes = sorted({hidden for _, hidden in exact}, key=int)
-    rows = [(f"{hidden} units", *(exact[digits, hidden] for digits in lengths)) for hidden in sizes]
-    return table(("", *(f"{digits} digits" for digits in lengths)), rows)
+    cells = groups("part2_capacity", "hidden", "digits")
+    sizes, lengths = (list(dict.fromkeys(names)) for names in zip(*cells))
+    rows = [[spread(cells[size, length], 0) for length in lengths] for size in sizes]
+    head = "", *(f"{length} digits" for length in lengths)
+    return markdown(head, ((f"{n} units", *row) for n, row in zip(sizes, rows)))
 
 
-def part2_margins():
-    groups = {}
-    for row in read_rows("part2_margins.csv"):
-        groups.setdefault(row["variant"], []).append(row)
+def attack():
+    names = "tried", "accepted", "wrong", "crashed"
+    families = groups("attack", "family") | {("**all**",): read_rows("attack.csv")}
     rows = [
-        (variant, ", ".join(row["smallest_margin"] for row in mine), min(mine, key=lambda row: float(row["smallest_margin"]))["columns"])
-        for variant, mine in groups.items()
+        (family, *(int(sum(column(group, name))) for name in names))
+        for (family,), group in families.items()
     ]
-    return table(("trained with", "smallest margin found, each seed", "column sums of the least, highest first"), rows)
+    return markdown(("family", *names), rows)
+
+
+def parallel():
+    head = "digits", "step by step (s)", "carry select (s)", "ratio", "memory (MB)"
+    rows = []
+    for (size,), group in groups("parallel", "size").items():
+        if group[-1]["what"] == "carry select":
+            slow, fast = column(group[-2:], "seconds")
+            memory = " and ".join(row["megabytes"] for row in group[-2:])
+            rows.append((size, slow, fast, f"{slow / fast:.1f}", memory))
+    return markdown(head, rows)
 
 
 def benchmark():
-    rows = [
-        (row["what"], f"{float(row['median']):.2f} {row['unit']}", f"{float(row['lowest']):.2f} to {float(row['highest']):.2f}", row["asked_for"])
-        for row in read_rows("benchmark.csv")
-    ]
-    return table(("what", "median of five", "from, to", "asked for"), rows)
+    rows = read_rows("benchmark.csv")
+    return markdown(rows[0], (row.values() for row in rows))
 
 
-def faults():
-    return table(("check", "tries", "failed", "what"), [(f"`{row['check']}`", row["tries"], row["failed"], row["what"]) for row in read_rows("faults.csv")])
-
-
-TABLES = (part1_sweep, part2_sweep, part2_start, part2_capacity, part2_margins, benchmark, faults)
-TEXTS = (HERE.parent / "README.md", HERE.parent / "report" / "REPORT.md")
+TABLES = {
+    "part1_ablation": part1_ablation,
+    "part2_ablation": part2_ablation,
+    "part2_seeds": part2_seeds,
+    "part2_start": part2_start,
+    "part2_capacity": part2_capacity,
+    "attack": attack,
+    "parallel": parallel,
+    "benchmark": benchmark,
+}
 
 
 def refresh(text):
-    """The text with every table of ours, known by its head, as it is to be."""
-    for make in TABLES:
-        new = make()
-        text = re.sub(re.escape(new.split("\n")[0]) + r"(\n\|.*)*", lambda _: new, text)
-    return text
+    """The text, with every marked table as the results are now."""
+    return MARKED.sub(lambda match: match[1] + TABLES[match[2]]() + match[3], text)
 
 
 if __name__ == "__main__":
-    for path in TEXTS:
-        path.write_text(refresh(path.read_text()))
-        print("wrote", path)
+    for name in TEXTS:
+        path = ROOT / name
+        write_whole(path, refresh(path.read_text(encoding="utf-8")).encode())
+        print("wrote", name)
