@@ -51,7 +51,7 @@ def draw(rows):
     draw_dots(axes, variants, margin, lambda row: margin(row) > 0, "none wrong")
     axes.axvline(0, color="black", linewidth=1)
     axes.set_xlabel("smallest margin that a search finds (below 0: a wrong sum)")
-    figure.suptitle("Part 2: the recipe, less one thing at a time")
+    figure.suptitle("Part 2: runs of carries, full length and clipping matter most")
     save_figure(figure, "part2_ablation.png")
 
 
