@@ -157,7 +157,7 @@ def draw(rows):
         axes.loglog(sizes, seconds, "o-", color=color, label=label, markersize=4)
         if axes is panels[1]:
             megabytes = [float(row["megabytes"]) for row in mine]
-            panels[2].loglog(sizes, megabytes, "o-", color=color, markersize=4)
+            panels[2].semilogx(sizes, megabytes, "o-", color=color, markersize=4)
     panels[0].set_title("A batch is nearly free")
     panels[0].set_xlabel("sequences, or steps")
     panels[0].set_ylabel("forward and backward (s)")
