@@ -12,7 +12,7 @@ Definition nearest (x y : Q) : Prop :=
   float32 y /\ forall z, float32 z -> Qabs (x - y) <= Qabs (x - z).
 
 (** Round to nearest, with any rule for ties. A result below 2^-126 may be flushed to
-    zero. From 2^127 on, where it might overflow, anything may come out. *)
+    zero, but is read as it is. From 2^127 on, where it might overflow, anything goes. *)
 Definition rounds_to_float32 (x y : Q) : Prop :=
   Qabs x < 2 ^ 127 -> nearest x y \/ Qabs x < 2 ^ (-126) /\ y == 0.
 

@@ -4,7 +4,8 @@
     python proof/coq.py --export FILE.v    only write what Coq would be given
 
 Coq trusts neither this script nor proof/part1.py, whose intervals it checks anew: see
-Adder.v. Status 0 if Coq accepts the network, 1 if it rejects it, 2 if Coq is missing.
+Adder.v. Status 0 if Coq accepts the network, 1 if it rejects it, with these intervals,
+2 if Coq is missing. That networks have runs at all is proven in Runs.v.
 """
 
 import argparse
