@@ -94,7 +94,7 @@ def certify_part2(model, weights, device):
         if check(add(model, *digits[:2]), digits[2])[0] < 100:
             print(f"counterexample:\npython deploy.py --part 2 {a} {b}")
     else:
-        print(f"proven    all {total} are right, on any IEEE machine")
+        print(f"proven    all {total} are right, in any float64 evaluation")
     print(f"cases     {result.cases} sequences of column sums, for all {total}")
     print(f"margin    {result.margin:.4f}, of the least logit, after rounding errors")
     print(f"rounding  no float64 logit is off by more than {result.bound:.1e}")

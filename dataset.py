@@ -18,7 +18,7 @@ import sys
 try:
     import torch
     from torch.utils.data import Dataset
-except (ImportError, OSError) as error:  # missing, or broken: on Windows, a DLL's error
+except Exception as error:  # missing, or broken in some way
     print(f"torch does not load ({error}); see README.md", file=sys.stderr)
     sys.exit(2)
 
@@ -101,7 +101,7 @@ class BinaryAddition(Dataset):
         """A sample for each index, as a list, padded to the longest of this call.
 
         A DataLoader calls this once a batch. Padding is no filler: with it a sample
-        is the same sum with leading zeros, so every digit counts in the loss.
+        is the same sum with zeros on the high side, so every digit counts.
         """
         self._check()
         if not -self.size <= min(indices) <= max(indices) < self.size:
@@ -120,13 +120,13 @@ class BinaryAddition(Dataset):
         """Digits (count, max_digits, 2), lowest first, and lengths (count, 1, 2)."""
         places = torch.arange(self.max_digits)
         digits = torch.randint(2, (count, self.max_digits, 2))
-        columns = digits.sum(2)
         if self.runs:
+            columns = digits.sum(2)
             start, beyond = torch.randint(self.max_digits, (2, count, 1))
             inside = (places >= start) & (places <= start + beyond)
             columns[inside & (torch.rand(count, 1) < self.runs)] = 1
-        first = torch.where(columns == 1, digits[..., 0], columns >> 1)
-        digits = torch.stack((first, columns - first), dim=2)
+            first = torch.where(columns == 1, digits[..., 0], columns // 2)
+            digits = torch.stack((first, columns - first), dim=2)
         lengths = torch.randint(self.min_digits, self.max_digits + 1, (count, 1, 2))
         return digits * (places[:, None] < lengths), lengths
 

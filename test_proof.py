@@ -30,7 +30,10 @@ HERE = Path(__file__).absolute().parent
 RESULTS = HERE / "experiments" / "results"
 sys.path.append(str(HERE / "experiments"))
 
+import attack
 import lstm_bptt
+import parallel
+import tables
 from common import train_network
 from hunt import hunt
 
@@ -226,7 +229,7 @@ class Part1(unittest.TestCase):
             self.assertEqual(prove(lists(weights)).proven, proven)
 
     def test_what_is_proven_runs_right(self):
-        """Networks on the edge: perturbed ones, of which some are proven, some wrong."""
+        """Networks on the edge: some that are perturbed are proven, some are wrong."""
         torch.manual_seed(0)
         proven = wrong = 0
         for i in range(60):
@@ -267,9 +270,10 @@ class Part1(unittest.TestCase):
             computed = torch.zeros(())
             for i in generator.sample(range(n), n):
                 computed = computed + products[i]
-            exact = sum(Fraction(p) * Fraction(q) for p, q in zip(a.tolist(), b.tolist()))
-            row = [abs(int(Fraction(p) * 2**149)) for p in a.tolist()]
-            (bound,), _ = part1.rounding([row], [Fraction(q) for q in b.tolist()])
+            p, q = ([Fraction(x) for x in vector.tolist()] for vector in (a, b))
+            exact = sum(x * y for x, y in zip(p, q))
+            row = [abs(int(x * 2**149)) for x in p]
+            (bound,), _ = part1.rounding([row], q)
             error = abs(Fraction(computed.item()) - exact)
             self.assertLessEqual(error, bound)
             largest = max(largest, error / bound)
@@ -324,9 +328,10 @@ class Part2(unittest.TestCase):
         """Exact fractions, and float64 with its sums in another order."""
         weights = random_network(5)
         net, largest = part2.Network(weights, "cpu", rigorous=True), 0
-        exact = {name: [[Fraction(x) for x in row] for row in w.view(len(w), -1).tolist()]
-                 for name, w in weights.items()}
-        W_ih, W_hh, b_ih, b_hh, w, c = (exact[name] for name in models.WEIGHTS)
+        W_ih, W_hh, b_ih, b_hh, w, c = (
+            [[Fraction(x) for x in row] for row in value.view(len(value), -1).tolist()]
+            for value in (weights[name] for name in models.WEIGHTS)
+        )
 
         def evaluate(number, order, columns):
             """Logits from numbers of a kind, their terms added in an order."""
@@ -349,7 +354,8 @@ class Part2(unittest.TestCase):
                 found.append([value.item() for value in net.logits(state)])
             order = torch.randperm(8).tolist()
             for number in (Fraction, float):
-                for other, (logit, bound) in zip(evaluate(number, order, columns), found):
+                others = evaluate(number, order, columns)
+                for other, (logit, bound) in zip(others, found):
                     distance = abs(Fraction(other) - Fraction(logit))
                     self.assertLessEqual(distance, bound)
                     largest = max(largest, distance / Fraction(bound))
@@ -413,6 +419,17 @@ class Certify(test_binadd.TemporaryFolder):
         self.assertNotIn("accuracy  100.00", shown)
         self.assertIn("accuracy", shown)
 
+    def test_a_counterexample_is_wrong_by_itself_too(self):
+        model = network(shipped(1))
+        for wrong_alone in (False, True):
+            def forward(inputs, right=model.forward):
+                wrong = wrong_alone or len(inputs) > 1
+                return right(inputs) * (1 - 2 * wrong)
+
+            with unittest.mock.patch.object(model, "forward", forward):
+                found = search.find_counterexample(model, 40)
+            self.assertEqual(found is not None, wrong_alone)
+
     def test_any_checkpoint_that_loads_gets_a_verdict(self):
         path, zeros = self.folder / "part1.pt", dict(shipped(1))
         for value in (0.0, 1.0, 1e30, -3e38, 1e-44):
@@ -426,7 +443,9 @@ class Certify(test_binadd.TemporaryFolder):
         self.assertIn("its part is 1, not 2", errors)
 
     def test_pictures_by_name(self):
-        for name, magic in (("a.pdf", b"%PDF"), ("new/a.svg", b"<?xml"), ("a", b"\x89PNG")):
+        for name, magic in (
+            ("a.pdf", b"%PDF"), ("new/a.svg", b"<?xml"), ("a", b"\x89PNG")
+        ):
             path = self.folder / name
             status, output, _ = self.certify("--picture", path)
             self.assertEqual((status, path.read_bytes()[: len(magic)]), (0, magic))
@@ -440,7 +459,9 @@ class Certify(test_binadd.TemporaryFolder):
         broken = self.folder / "broken" / "matplotlib"
         broken.mkdir(parents=True)
         (broken / "__init__.py").write_text("raise ImportError('no DLL')")
-        for environment in ({"PYTHONPATH": str(broken.parent)}, {"MPLBACKEND": "Qt4Agg"}):
+        for environment in (
+            {"PYTHONPATH": str(broken.parent)}, {"MPLBACKEND": "Qt4Agg"}
+        ):
             done = test_binadd.script("certify.py", folder=self.folder, **environment)
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertIn("\nproven ", done.stdout)
@@ -490,6 +511,13 @@ class Coq(test_binadd.TemporaryFolder):
             "trained_network_adds\n     : adds rounds_to_float32 trained\n"
             "Closed under the global context\n"
         ), output)
+
+    @needs_coq
+    def test_runs_exist(self):
+        """Or else every network would add, for want of runs that do not."""
+        text = (HERE / "proof" / "Runs.v").read_text(encoding="utf-8")
+        done = coq.coqc(self.library, "Runs.v", text)
+        self.assertEqual((done.returncode, done.stdout.strip()), (0, coq.CLOSED))
 
     @needs_coq
     def test_a_rejected_network_is_told_why(self):
@@ -577,6 +605,36 @@ class Experiments(test_binadd.TemporaryFolder):
                    for path in (path, self.folder / "runs" / "part1.pt")]
         self.assertEqual(*digests)
 
+    @test_binadd.needs_shipped
+    def test_an_attack_finds_what_is_wrong(self):
+        weights = {name: weight.numpy() for name, weight in shipped(1).items()}
+        zero, one = prove(lists(shipped(1))).intervals
+        for name, shift, intervals, problem in (
+            ("output.bias", 0, (zero, one), ""),
+            ("output.bias", 8, (zero, one), "a digit is wrong"),
+            ("output.bias", math.nan, (zero, one), "a digit is wrong"),
+            ("output.bias", 0, (zero, (one[0], one[0])), "s is outside"),
+        ):
+            generator = attack.np.random.default_rng(0)
+            mutant = {**weights, name: weights[name] + attack.np.float32(shift)}
+            found = attack.refuted(mutant, intervals, generator)
+            self.assertEqual(found.partition(",")[0], problem)
+
+    @test_binadd.needs_shipped
+    def test_carry_select_writes_the_digits_of_the_sequential_run(self):
+        model, *proof = parallel.shipped()
+        for length in (1, 7, 50):
+            pairs = search.adversarial_pairs(length)[-40:]
+            for inputs, digits in zip(pairs.float(), search.exact_digits(pairs)):
+                chosen = parallel.select(model, inputs, *proof, length=4, pieces=3)
+                self.assertEqual(chosen.int().tolist(), digits.tolist())
+
+    def test_the_tables_say_what_the_results_say(self):
+        for name in tables.TEXTS:
+            text = (HERE / name).read_text(encoding="utf-8")
+            self.assertIn("<!-- table ", text)
+            self.assertEqual(tables.refresh(text), text)
+
 
 @unittest.skipUnless(nbclient, "needs nbclient and ipykernel")
 class Notebook(test_binadd.TemporaryFolder):
@@ -609,11 +667,11 @@ class Notebook(test_binadd.TemporaryFolder):
         cells = self.run_cells()
         printed = "".join(output.get("text", "") for cell in cells if "outputs" in cell
                           for output in cell["outputs"])
-        self.assertIn("exact     1,1,0,1,0,0,1,1,0 = 203\n", printed)  # of %run deploy.py
+        self.assertIn("exact     1,1,0,1,0,0,1,1,0 = 203\n", printed)  # of %run
         self.assertIn("proven", printed)
-        self.assertEqual(sorted(path.name for path in (self.here / "binadd/runs").iterdir()),
-                         ["carry_line.png", "part1.pt", "part1_loss.png", "part2.pt",
-                          "part2_loss.png"])
+        written = {path.name for path in (self.here / "binadd" / "runs").iterdir()}
+        self.assertEqual(written, {"carry_line.png", "part1.pt", "part1_loss.png",
+                                   "part2.pt", "part2_loss.png"})
         self.run_cells(2)
 
     def test_without_the_files_it_says_what_to_do(self):
@@ -624,8 +682,8 @@ class Notebook(test_binadd.TemporaryFolder):
 
 class HandIn(test_binadd.TemporaryFolder):
     def hand_in(self, *names, **environment):
-        script = HERE / "report" / "handin.py"
-        return test_binadd.script(str(script), *names, folder=self.folder, **environment)
+        script = str(HERE / "report" / "handin.py")
+        return test_binadd.script(script, *names, folder=self.folder, **environment)
 
     def test_a_folder_with_the_name(self):
         done = self.hand_in("Ada", "King Lovelace")
@@ -637,12 +695,20 @@ class HandIn(test_binadd.TemporaryFolder):
         for name in (*test_binadd.SEVEN, "README.md", "report.pdf", "proof/part1.py"):
             self.assertTrue((folder / name).exists(), name)
         notebook = json.loads((folder / "binadd.ipynb").read_text(encoding="utf-8"))
-        self.assertIn('NAME = "Ada King Lovelace"', "".join(notebook["cells"][1]["source"]))
+        source = "".join(notebook["cells"][1]["source"])
+        self.assertIn('NAME = "Ada King Lovelace"', source)
         self.assertEqual(self.hand_in("Ada", "King Lovelace").returncode, 2)
+
+    def test_what_cannot_be_a_folder_gets_a_sentence(self):
+        for names in (("", "b"), ("a/b", "c"), ("what?", "b"), ("a" * 300, "b")):
+            done = self.hand_in(*names)
+            self.assertEqual(done.returncode, 2)
+            self.assertRegex(done.stderr, r"(cannot be|too long|not found).*\.$")
+            self.assertEqual(list(self.folder.glob("*.homework1*")), [])
 
     def test_without_pandoc_it_says_what_to_do(self):
         (self.folder / "pypandoc.py").write_text("raise ImportError('blocked')")
         done = self.hand_in("Ada", "Lovelace", PYTHONPATH=str(self.folder))
         self.assertEqual(done.returncode, 2)
-        self.assertRegex(done.stderr, r"needs pypandoc and typst \(blocked\); see --help")
+        self.assertIn("needs pypandoc and typst (blocked); README.md", done.stderr)
         self.assertEqual(len(list(self.folder.glob("*.homework1"))), 0)

@@ -48,26 +48,27 @@ def part1():
 
 
 def train(model, data, optimizer, clip, recent, epochs=100):
-    """Train, and yield the mean loss of each epoch, when the model may be used.
+    """Train, and yield the mean loss of each epoch; the model may then be used.
 
     optimizer  of the model's parameters; its learning rate is the highest one of a
                one-cycle schedule
     clip       largest norm of a gradient, which can explode in a ReLU RNN; None: any
-    recent     None: at a yield, the model has the weights as they are. 10: it has their
-               average over about the last tenth of the steps (polynomial decay: Shamir
-               & Zhang 2013), while the loss is that of the weights that were trained
+    recent     None: at a yield, the model has the weights that were trained. 10: it has
+               their average over about the last tenth of the steps (polynomial decay:
+               Shamir & Zhang 2013), while the loss is still that of the trained ones
 
     Raises FloatingPointError if the loss is not finite.
     """
     weights = list(model.parameters())
     device, rate = weights[0].device, optimizer.defaults["lr"]
-    latest, steps = parameters_to_vector(weights).detach(), 0
-    average = latest.clone()
+    latest = average = parameters_to_vector(weights).detach()
+    steps = 0
     loader = DataLoader(data, BATCH)
     schedule = OneCycleLR(optimizer, rate, total_steps=epochs * len(loader))
     for _ in range(epochs):
         model.train()
-        vector_to_parameters(latest, weights)
+        if recent:
+            vector_to_parameters(latest, weights)
         total = torch.zeros((), device=device)
         for inputs, sums in loader:
             logits = model(inputs.to(device))
@@ -78,13 +79,15 @@ def train(model, data, optimizer, clip, recent, epochs=100):
                 clip_grad_norm_(weights, clip)
             optimizer.step()
             schedule.step()
-            latest = parameters_to_vector(weights).detach()
-            average.lerp_(latest, recent / (steps + recent) if recent else 1.0)
-            steps += 1
+            if recent:
+                latest = parameters_to_vector(weights).detach()
+                average = average.lerp(latest, recent / (steps + recent))
+                steps += 1
             total += loss.detach()  # read once an epoch: a GPU waits at every read
         if not math.isfinite(total):
             raise FloatingPointError("the loss diverged; try another --seed.")
-        vector_to_parameters(average, weights)
+        if recent:
+            vector_to_parameters(average, weights)
         yield total.item() / len(loader)
 
 
@@ -162,7 +165,7 @@ def train_and_save(training, held_out, path, arguments, device):
         for loss in train(**training, epochs=epochs):
             best = loss < min(losses, default=math.inf)
             losses.append(loss)
-            if best:
+            if best:  # in Part 2 an average, so not the very weights of this loss
                 save(model, path, len(losses), loss, arguments.seed)
             digits, exact = evaluate(model, *examples)
             left = (time.perf_counter() - start) * (epochs / len(losses) - 1)

@@ -23,7 +23,8 @@ THEOREM. Suppose that, for each carry k, each pair x and each s in I_k,
     2. v·r ± Σ_i |v_i| δ_i is in the interval of the next carry;
     3. w·r + c ± (Σ_i |w_i| δ_i + ρ_w) has the sign of the digit: above 0 for a 1;
     4. r_i + δ_i <= H_i for every unit i, where δ_i = Σ_j |E_ij| H_j + ρ_i;
-    5. no float32 sum can exceed 2¹²⁷ (see `rounding`, also for ρ).
+    5. the terms of every float32 sum, as absolute values, add up to less than 2¹²⁷, so
+       nothing overflows (see `rounding`, also for ρ).
 Then every digit of the sum of any two integers, of any length, is right.
 
 PROOF, by induction over the steps. Let 0 <= h <= H, and s = v·h in I_k for the carry k;
@@ -172,7 +173,7 @@ def rounding(rows, bounds):
 
     A sum of n products, in any order, fused or not, is off by γ_n Σ|terms| at most,
     γ_n = n 2⁻²⁴ / (1 - n 2⁻²⁴), if nothing overflows (Higham, Accuracy and Stability of
-    Numerical Algorithms, 2002, section 3.1). Flushing a product a b and what it is added
+    Numerical Algorithms, 2002, section 3.1). Flushing a product a b, what it is added
     to, or a or b before, is off by 2⁻¹²⁶ (3 + |a| + |b|) at most; later roundings at
     most double that. Overflow is excluded by Σ|terms| < 2¹²⁷: no partial sum, with its
     errors, is twice as large.

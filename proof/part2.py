@@ -10,7 +10,8 @@
 
 An evaluation is what a machine computes from the network's float32 weights in float64:
 in any order of summation, with fused multiply-adds or without, rounded to nearest, with
-small numbers flushed to zero or not. Exact arithmetic is one, too.
+small numbers flushed to zero or not. Exact arithmetic is one, too. That what torch does
+here on float64 tensors is one is trusted; Part 1's proof trusts Python's integers only.
 
 THEOREM. Let D be 0 before the first step, and after each step, unit by unit,
     e = |W| (D (1 + γ) + 2γ h) + 2γ |d|,    D' = e where a > 0, else max(0, e - |a|).

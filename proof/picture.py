@@ -20,7 +20,7 @@ def draw(weights, verdict, path):
     after. Raises ValueError for a format that matplotlib does not know.
     """
     net = Network(weights)
-    figure = Figure(figsize=(10, 5.6), layout="constrained")
+    figure = Figure(figsize=(7.6, 3.8), layout="constrained")
     panels = figure.subplots(2, 4)
     for case, axes in zip(verdict.cases, panels.flat):
         _draw_case(axes, net, case, verdict.intervals)
@@ -31,7 +31,7 @@ def draw(weights, verdict, path):
     figure.supxlabel("s before the step: all that the network remembers")
     figure.supylabel("s after the step")
     content, path = io.BytesIO(), Path(path)
-    figure.savefig(content, format=path.suffix[1:] or "png", dpi=150)
+    figure.savefig(content, format=path.suffix[1:] or "png", dpi=200)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, content.getvalue())
 
@@ -49,9 +49,9 @@ def _draw_case(axes, net, case, intervals):
     axes.axhspan(bottom, top, color=COLORS[case.target], alpha=0.12)
     box = (left, bottom), right - left, top - bottom
     axes.add_patch(Rectangle(*box, fill=False, edgecolor="#777777", linewidth=1))
-    axes.plot(points, curve, "k.-", linewidth=2, markersize=8, markevery=slice(1, -1))
+    axes.plot(points, curve, "k.-", linewidth=2, markersize=7, markevery=slice(1, -1))
     reads = f"reads {case.pair[0]} and {case.pair[1]}, carry {case.carry}"
-    axes.set_title(f"{reads}:\nwrites {case.digit}, carries {case.target}", fontsize=10)
+    axes.set_title(f"{reads}:\nwrites {case.digit}, carries {case.target}", fontsize=9)
     axes.set(xlim=ends, ylim=(bottom - high, top + high))
-    axes.locator_params(nbins=4)
+    axes.locator_params(nbins=3)
     axes.tick_params(labelsize=8)

@@ -4,8 +4,11 @@ from itertools import product
 
 import torch
 
-from dataset import to_integer
+from dataset import to_digits, to_integer
+from deploy import add
 from proof.part1 import PAIRS
+
+STREAMS = 32  # that run at once, so that a thousand units fit into memory
 
 
 def adversarial_pairs(length):
@@ -43,14 +46,21 @@ def exact_digits(pairs):
 def find_counterexample(model, length=3000):
     """Two integers whose sum Part 1's network gets wrong, and the first wrong place.
 
-    None if the search finds none. What is not above zero is digit 0, NaN too.
+    None if the search finds none. What is not above zero is digit 0, NaN too. A batch
+    may round otherwise than deploy.py does, so each find is run again by itself.
     """
-    pairs = adversarial_pairs(length)
-    with torch.inference_mode():
-        wrong = (model(pairs.float()) > 0) != exact_digits(pairs).bool()
-    first_wrong = torch.where(wrong.any(1), wrong.int().argmax(1), length)
-    place, stream = (value.item() for value in first_wrong.min(0))
-    if place == length:
-        return None
-    a, b = (to_integer(digits) for digits in pairs[stream, : place + 1].T.tolist())
-    return a + 2 ** (place + 1), b, place  # so that the wrong digit is asked for
+    found = []
+    for pairs in adversarial_pairs(length).split(STREAMS):
+        with torch.inference_mode():
+            wrong = (model(pairs.float()) > 0) != exact_digits(pairs).bool()
+        for stream in wrong.any(1).nonzero().flatten().tolist():
+            place = wrong[stream].int().argmax().item()
+            found.append((place, pairs[stream, : place + 1].T.tolist()))
+    for place, digits in sorted(found):
+        a, b = map(to_integer, digits)
+        a += 2 ** (place + 1)  # so that the wrong digit is asked for
+        first, second, exact = (to_digits(n, place + 3) for n in (a, b, a + b))
+        output = add(model, first, second)
+        if output != exact:
+            return a, b, next(i for i in range(place + 3) if output[i] != exact[i])
+    return None

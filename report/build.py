@@ -14,12 +14,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pypandoc
-import typst
+try:
+    import pypandoc
+    import typst
+except ImportError as error:
+    pypandoc, missing = None, error
 
 TARGET = "typst-smart"  # -smart: typographic quotes; Typst's own turn 1's into a prime
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
+sys.path.insert(0, str(ROOT))
+
+from models import UserError, user_errors, write_whole
+
 EXAMPLES = {  # the assignment's own; 0; a carry through all; unequal; long or largest
     1: ("180 23", "0 0", "65535 1", "40000 3", "99999 99999"),
     2: ("180 23", "0 0", "65535 1", "40000 3", "65535 65535"),
@@ -99,11 +106,15 @@ def keep_with_next(paragraph):
 
 
 def build(name, path):
+    """Write the PDF. Raises UserError without Pandoc and Typst, OSError."""
+    if not pypandoc:
+        raise UserError(f"the PDF needs pypandoc and typst ({missing}); README.md says"
+                        " how to get them.")
     text = (HERE / "REPORT.md").read_text(encoding="utf-8")
     source = HERE / "report.typ"
-    source.write_text(to_typst(text, name), encoding="utf-8")
+    write_whole(source, to_typst(text, name).encode())
     try:
-        typst.compile(source, output=path, root=ROOT)
+        write_whole(path, typst.compile(source, root=ROOT))
     finally:
         source.unlink()
 
@@ -115,12 +126,13 @@ def main():
     add("--examples", action="store_true", help="run Question 4's deployments anew")
     add("--out", type=Path, default=HERE / "report.pdf", help="the PDF to write")
     arguments = parser.parse_args()
-    if arguments.examples:
-        path = HERE / "REPORT.md"
-        text = refresh_examples(path.read_text(encoding="utf-8"))
-        path.write_text(text, encoding="utf-8")
-    build(arguments.name, arguments.out)
-    print("wrote", arguments.out)
+    with user_errors(parser):
+        if arguments.examples:
+            path = HERE / "REPORT.md"
+            text = refresh_examples(path.read_text(encoding="utf-8"))
+            write_whole(path, text.encode())
+        build(arguments.name, arguments.out)
+        print("wrote", arguments.out)
 
 
 if __name__ == "__main__":
