@@ -1,6 +1,6 @@
 """Is Part 1's verdict ever wrong? Networks at the edge of what it accepts, and float32.
 
-    python experiments/attack.py       12 minutes on one core; goes on where it was stopped
+    python experiments/attack.py       12 minutes of a core; goes on where it stopped
 
 Every network that `prove` accepts runs on adversarial streams, in float32 emulated with
 sums in random orders, fused and flushed, and in torch. It must get every digit right,
@@ -126,7 +126,7 @@ def misbehaves(pairs, logits, states, v, intervals):
     return "" if ((low - room <= s) & (s <= high + room)).all() else "s is outside"
 
 
-# Families: each draws a network with a knob, and turning it far enough breaks the proof.
+# Families: each draws a network with a knob that, turned far enough, breaks the proof.
 
 
 def pack(W_ih, W_hh, b_ih, b_hh, w, c):
@@ -195,10 +195,10 @@ def scaled(weights, factors):
 
 def all_weights(weights, generator):
     """Every weight moves, by its own size or by that of its matrix."""
-    moves = [
-        generator.normal(size=x.shape) * generator.choice([abs(x), abs(x).max() + 0 * x])
-        for x in weights
-    ]
+    moves = []
+    for x in weights:
+        sizes = abs(x), abs(x).max() + 0 * x
+        moves.append(generator.normal(size=x.shape) * generator.choice(sizes))
     return lambda t: pack(*(x + t * move for x, move in zip(weights, moves)))
 
 

@@ -37,7 +37,7 @@ class OneByOne(Dataset):
 
 
 def bare_loop(model, batches):
-    """What every training loop does, without schedule, clipping, averaging or draws."""
+    """What every training loop does, without schedule, clipping, averages or draws."""
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     for _ in range(EPOCHS):
         for inputs, sums in batches:

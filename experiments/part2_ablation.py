@@ -20,7 +20,7 @@ VARIANTS = {  # name: (seeds, changes)
     "no weight decay": (10, {"optimizer": {"weight_decay": 0.0}}),
     "no clipping": (10, {"clip": None}),
     "no noise": (10, {"model": {"noise": 0.0}}),
-    "no averaging": (10, {"recent": None}),
+    "no averaging": (20, {"recent": None}),
 }
 
 

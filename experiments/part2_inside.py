@@ -54,9 +54,9 @@ def draw(states, shares):
     for ring in range(6):
         left.axhline(T * ring - 0.5, color=ORANGE, linewidth=0.7)
     left.set_title(f"{A} + {B}: digits move\naround the rings as stripes")
-    left.set_ylabel("hidden unit (a ring between two lines)")
+    left.set_ylabel("hidden unit (between lines: a ring)")
     grid = [100 * torch.tensor(row + [torch.nan] * (T - len(row))) for row in shares]
-    box |= {"origin": "lower", "extent": (0.5, 34.5, -0.5, 16.5), "vmin": 95}
+    box |= {"origin": "lower", "extent": (0.5, 34.5, -0.5, 16.5), "vmin": 90}
     image = right.imshow(torch.stack(grid, dim=1), vmax=100, **box)
     right.set_title("What a linear map reads off:\nlow digits settle last")
     right.set_ylabel("digit's place in the sum (0: lowest)")
