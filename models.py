@@ -225,25 +225,29 @@ def write_whole(path, content):
     """Write bytes to a file, whole or not at all. Raises OSError if that fails."""
     real = Path(os.path.realpath(path))
     if real.exists() and not real.is_file():  # a device, such as /dev/null
-        return real.write_bytes(content)
+        real.write_bytes(content)
+        return
     try:
         handle, temporary = tempfile.mkstemp(prefix=real.name, dir=real.parent)
         try:
             with open(handle, "wb") as file:
                 file.write(content)
             os.chmod(temporary, 0o644)  # mkstemp lets nobody else read it
-            for wait in (0.1, 0.5, None):
-                try:
-                    return os.replace(temporary, real)
-                except PermissionError:  # on Windows, while a virus scanner reads it
-                    if wait is None:
-                        raise
-                    time.sleep(wait)
+            _replace(temporary, real)
         except BaseException:
             os.unlink(temporary)
             raise
     except OSError as error:  # which names the temporary file
         raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _replace(source, target):
+    for wait in (0.1, 0.5):
+        try:
+            return os.replace(source, target)
+        except PermissionError:  # on Windows, while a virus scanner reads the target
+            time.sleep(wait)
+    os.replace(source, target)
 
 
 def load(path, part, device="cpu"):

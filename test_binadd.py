@@ -758,7 +758,9 @@ class Scripts(TemporaryFolder):
     def test_ctrl_c_in_a_terminal_keeps_the_model_and_the_plot(self):
         command = [sys.executable, HERE / "train_part1.py", "--out", self.folder]
         pipe = subprocess.PIPE
-        process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True)
+        heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True,
+                                   preexec_fn=heed)  # also if the tests run with &
         for line in process.stdout:
             if line.startswith("epoch   2"):
                 break
