@@ -72,8 +72,8 @@ class BinaryAddition(Dataset):
     A sample is (inputs (T, 2), sum (T,)), with T one more than the longer sequence.
 
     size        samples in an epoch
-    min_digits  a sequence has min_digits to max_digits digits, evenly drawn; zeros may
-    max_digits    lead. At most 62, so that a sum fits into an int64
+    min_digits  fewest and most digits of a sequence, whose length is drawn evenly; zeros
+    max_digits    may lead. At most 62, so that a sum fits into an int64
     order       "lowest" or "highest" digit first
     length      time steps that shorter samples are padded to
     runs        share of the samples with a run of columns 0 + 1 or 1 + 0, of any length

@@ -19,9 +19,8 @@ from dataset import to_digits, to_integer  # first: it says if torch does not lo
 
 import torch
 
-from models import UserError, load, prepare_device, user_errors
+from models import DIGITS, UserError, load, prepare_device, user_errors
 
-DIGITS = 16  # of a number in Part 2, whose memory is sized for them
 SHIPPED = Path(__file__).absolute().parent / "pretrained"
 
 
@@ -41,7 +40,7 @@ def check(digits, expected):
 
     The percentage is rounded down, so that 100.00 means that every digit is right.
     """
-    right = sum(map(int.__eq__, digits, expected))
+    right = sum(digit == other for digit, other in zip(digits, expected))
     return 10_000 * right // len(expected) / 100, right
 
 
@@ -102,12 +101,12 @@ def expand(argument):
 
 def parse(parser):
     """Arguments of the command line, checked. Ends the script if they make no sense."""
-    add = parser.add_argument
-    add("integers", metavar="INTEGER", type=integer, nargs="*", help="two, or @FILE")
-    add("--part", type=int, choices=(1, 2), default=1,
-        help="1 writes a digit at each step (default); 2 reads all, then writes")
-    add("--model", type=Path, help="default: runs/partN.pt, or else the shipped one")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    option = parser.add_argument
+    option("integers", metavar="INTEGER", type=integer, nargs="*", help="two, or @FILE")
+    option("--part", type=int, choices=(1, 2), default=1,
+           help="1 writes a digit at each step (default); 2 reads all, then writes")
+    option("--model", type=Path, help="default: runs/partN.pt, or else the shipped one")
+    option("--device", choices=("auto", "cpu", "cuda"), default="auto")
     words = [word for argument in sys.argv[1:] for word in expand(argument)]
     arguments = parser.parse_intermixed_args(words)
     if len(arguments.integers) != 2:

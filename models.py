@@ -1,8 +1,9 @@
 """The two networks, and how they are saved and loaded.
 
-Both are an `nn.RNN` with two inputs x and hidden state h, and one output unit:
+Both are an `nn.RNN` and one output unit. At each step it reads a pair of digits x, and
+updates its hidden state h, which is all of its memory and starts at 0:
 
-    h <- relu(W_ih x + b_ih + W_hh h + b_hh),    logit = w·h + c; above 0 it is digit 1.
+    h <- relu(W_ih x + b_ih + W_hh h + b_hh),    logit = w·h + c: digit 1 if above 0.
 
 What helps them to learn is in here too, so that the training loop can be plain: noise,
 starting weights, and constraints as parametrizations. A checkpoint holds plain weights
@@ -26,6 +27,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+DIGITS = 16  # of a number in Part 2, whose memory is sized for them
 PIECE = 4096  # time steps that Part 1 reads in one call, so that memory stays flat
 
 
@@ -84,12 +86,12 @@ class SynchronousAdder(Adder):
     """Part 1: a digit of each number in, a digit of the sum out, at every step.
 
     With `constrained`, the recurrent matrix is of rank one (see RankOne). With
-    `counting`, unit j starts as relu(x₁ + x₂ + s - k_j), with kinks k_j spread over
-    what a column and its carry add up to, and s = v·h with random v. From PyTorch's
-    own start, one of 30 seeds loses carries.
+    `counting`, unit j starts as relu(x₁ + x₂ + s - k_j), switching on at k_j, spread
+    over what a column and its carry add up to, and s = v·h with random v. From
+    PyTorch's own start, one of 30 seeds loses carries.
     """
 
-    part, order, precision = 1, "lowest", torch.float32
+    part, order, precision = 1, "lowest", torch.float32  # precision when deployed
 
     def __init__(self, hidden, noise, constrained=True, counting=True):
         super().__init__(hidden, noise)
@@ -135,9 +137,9 @@ class DelayedAdder(Adder):
     are equal (see Tied).
     """
 
-    part, order, precision = 2, "highest", torch.float64
+    part, order, precision = 2, "highest", torch.float64  # trained in float32
 
-    def __init__(self, hidden, noise, constrained=True, ring=17):
+    def __init__(self, hidden, noise, constrained=True, ring=DIGITS + 1):
         super().__init__(hidden, noise)
         with torch.no_grad():
             self.rnn.weight_hh_l0.copy_(rings(hidden, ring))

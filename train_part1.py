@@ -35,23 +35,27 @@ BATCH = 128  # sums in a mini-batch
 
 
 def part1():
-    """Part 1's settings: the arguments of `train`, and the held-out data."""
+    """Part 1's settings: the arguments of `train`, and the held-out data.
+
+    To be called after seeding, since it draws the starting weights.
+    """
     model = SynchronousAdder(hidden=10, noise=0.1)
     training = {
         "model": model,
-        "data": BinaryAddition(size=100 * BATCH, max_digits=16),
+        "data": BinaryAddition(size=100 * BATCH, max_digits=16, order=model.order),
         "optimizer": Adam(model.parameters(), lr=3e-2),
         "clip": 1.0,
         "recent": None,
     }
-    return training, BinaryAddition(size=1024, min_digits=32, max_digits=32)
+    longer = {"min_digits": 32, "max_digits": 32}
+    return training, BinaryAddition(size=1024, order=model.order, **longer)
 
 
 def train(model, data, optimizer, clip, recent, epochs=100):
     """Train, and yield the mean loss of each epoch; the model may then be used.
 
-    optimizer  of the model's parameters; its learning rate is the highest one of a
-               one-cycle schedule
+    optimizer  of the model's parameters; its learning rate is the peak of a one-cycle
+               schedule, which rises to it and then falls to nearly zero
     clip       largest norm of a gradient, which can explode in a ReLU RNN; None: any
     recent     None: at a yield, the model has the weights that were trained. 10: it has
                their average over about the last tenth of the steps (polynomial decay:

@@ -12,7 +12,7 @@ from dataset import BinaryAddition  # first: it tells what to do if torch is mis
 
 from torch.optim import AdamW
 
-from models import DelayedAdder
+from models import DIGITS, DelayedAdder
 from train_part1 import BATCH, run
 
 
@@ -23,8 +23,9 @@ def part2():
     hence the runs. Taking any of these settings away leaves some sum wrong for some
     seeds: see experiments/part2_ablation.py.
     """
-    model = DelayedAdder(hidden=100, noise=0.05, ring=17)
-    digits = {"min_digits": 16, "max_digits": 16, "order": model.order, "length": 17}
+    model = DelayedAdder(hidden=100, noise=0.05)
+    digits = {"min_digits": DIGITS, "max_digits": DIGITS, "length": DIGITS + 1}
+    digits["order"] = model.order
     training = {
         "model": model,
         "data": BinaryAddition(size=100 * BATCH, runs=0.5, **digits),

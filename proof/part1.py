@@ -26,9 +26,11 @@ THEOREM. Suppose that, for each carry k, each pair x and each s in I_k,
     5. the terms of every float32 sum, as absolute values, add up to less than 2¹²⁷, so
        nothing overflows (see `rounding`, also for ρ).
 Then every digit of the sum of any two integers, of any length, is right.
+All of this is piecewise linear in s, so the ends and kinks of each I_k suffice: eight
+checks, one for each k and x.
 
 PROOF, by induction over the steps. Let 0 <= h <= H, and s = v·h in I_k for the carry k;
-before the first step 1 says so. Exact arithmetic would give unit i the value
+before the first step condition 1 says so. Exact arithmetic would give unit i the value
 d_i + u_i s + Σ_j E_ij h_j before its relu. By 5 nothing overflows, so the computer is
 off by ρ_i at most, and by δ_i at most from d_i + u_i s. A relu lets no error grow, so
 |h_i - r_i| <= δ_i for the next h. By 2 the next s is in the interval of the next carry,

@@ -2,8 +2,8 @@
 
     n       a column sum, 0 to 2. The network's input weights are equal, so it sees two
             numbers as the 16 sums of their columns: 3¹⁶ cases for all 2³² pairs
-    h, a    hidden state as this run computes it in float64, the relu of a
-    W, d    W_hh, and the terms W_ih x, b_ih and b_hh; |d| is the sum of their sizes
+    W, d    W_hh, and W_ih x + b_ih + b_hh; |d| is the sum of these terms' sizes
+    a, h    W h + d as this run computes it in float64, and the next state, its relu
     w, c    weights and bias of the output
     D       bounds: no evaluation's state is further than D from h
     γ       γ_m = m 2⁻⁵³ / (1 - m 2⁻⁵³) for the m = H + 4 terms of a sum
@@ -27,7 +27,8 @@ relu lets no distance grow; where a is not above 0, h becomes 0, and the other s
 most e - |a|. Two logits differ likewise.  ∎
 
 What the theorem leaves to the code: D itself is computed in float64, so each step's is
-rounded up by the factor UP, which exceeds what a sum of 1004 terms can lose. Flushing
+rounded up by the factor UP, which exceeds what a sum of 1004 terms, of the 1000 units
+that `models` allows, can lose. Flushing
 costs less than TINY a step. Nothing overflows if e < HUGE, as e >= 2γ Σ|terms|.
 """
 
@@ -39,9 +40,8 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 
 from dataset import to_integer
-from models import WEIGHTS
+from models import DIGITS, WEIGHTS  # the network reads one digit more, a zero, first
 
-DIGITS = 16  # of a number; the network reads one more, a zero, before them
 UP, TINY, HUGE = 1 + 2.0**-40, 2.0**-800, 2.0**900
 
 Exhaustion = namedtuple("Exhaustion", "cases unproven margin bound worst")
