@@ -72,7 +72,7 @@ class BinaryAddition(Dataset):
     A sample is (inputs (T, 2), sum (T,)), with T one more than the longer sequence.
 
     size        samples in an epoch
-    min_digits  fewest and most digits of a sequence, whose length is drawn evenly; zeros
+    min_digits  fewest and most digits of a sequence; lengths are drawn evenly; zeros
     max_digits    may lead. At most 62, so that a sum fits into an int64
     order       "lowest" or "highest" digit first
     length      time steps that shorter samples are padded to
