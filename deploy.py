@@ -108,6 +108,9 @@ def parse(parser):
     option("--model", type=Path, help="default: runs/partN.pt, or else the shipped one")
     option("--device", choices=("auto", "cpu", "cuda"), default="auto")
     words = [word for argument in sys.argv[1:] for word in expand(argument)]
+    for word in words:
+        if re.fullmatch("-[0-9][0-9A-Za-z_]*", word):  # an option to argparse: -0x5
+            parser.error(f"{word[:40]} is negative; give 0 or more.")
     arguments = parser.parse_intermixed_args(words)
     if len(arguments.integers) != 2:
         parser.error("give two integers, as in: python deploy.py 180 23")

@@ -690,7 +690,7 @@ class Scripts(TemporaryFolder):
             (self.deploy, "give two integers", 1),
             (self.deploy, "give two integers", 1, 2, 3),
             (self.deploy, "-5 is negative", -5, 3),
-            (self.deploy, "-0x5", 3, "-0x5"),
+            (self.deploy, "-0x5 is negative", 3, "-0x5"),
             (self.deploy, "'abc' is not an integer", "abc", 3),
             (self.deploy, "'1e5' is not an integer", "1e5", 3),
             (self.deploy, "'1__0' is not an integer", "1__0", 3),
