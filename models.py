@@ -202,11 +202,9 @@ def user_errors(parser):
         sys.exit(130)
     except (UserError, FloatingPointError) as error:
         parser.error(str(error))
+    except BrokenPipeError:  # who reads the output, say head, has enough
+        sys.exit(2)
     except OSError as error:
-        if not error.filename:  # standard output, which must not fail again at exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):  # its reader, say head, has enough
-            sys.exit(2)
         parser.error(f"{error.filename or 'output'}: {error.strerror}.")
 
 
