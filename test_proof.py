@@ -561,6 +561,7 @@ class Experiments(TemporaryFolder):
             self.assertEqual(tables.refresh(text), text)
 
     def test_the_notebook_shows_the_code_as_it_is(self):
+        """Its stored outputs are of today's code: else run it, and save it."""
         notebook = json.loads((HERE / "binadd.ipynb").read_text(encoding="utf-8"))
         sources = [(HERE / name).read_text(encoding="utf-8") for name in SEVEN]
         shown = [

@@ -24,8 +24,10 @@ def part2():
     seeds: see experiments/part2_ablation.py.
     """
     model = DelayedAdder(hidden=100, noise=0.05)
-    digits = {"min_digits": DIGITS, "max_digits": DIGITS, "length": DIGITS + 1}
-    digits["order"] = model.order
+    digits = {
+        "min_digits": DIGITS, "max_digits": DIGITS, "length": DIGITS + 1,
+        "order": model.order,
+    }
     training = {
         "model": model,
         "data": BinaryAddition(size=100 * BATCH, runs=0.5, **digits),

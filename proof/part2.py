@@ -28,8 +28,8 @@ most e - |a|. Two logits differ likewise.  ∎
 
 What the theorem leaves to the code: D itself is computed in float64, so each step's is
 rounded up by the factor UP, which exceeds what a sum of 1004 terms, of the 1000 units
-that `models` allows, can lose. Flushing
-costs less than TINY a step. Nothing overflows if e < HUGE, as e >= 2γ Σ|terms|.
+that `models` allows, can lose. Flushing costs less than TINY a step. Nothing overflows
+if e < HUGE, as e >= 2γ Σ|terms|.
 """
 
 import math

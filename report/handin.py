@@ -49,6 +49,7 @@ def make(name, folder):
         shutil.make_archive(str(folder), "zip", root_dir=".", base_dir=folder)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
+        Path(f"{folder}.zip").unlink(missing_ok=True)
         raise
 
 
