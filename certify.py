@@ -3,25 +3,22 @@
     python certify.py              runs/part1.pt, or else the shipped one: a second
     python certify.py --part 2     runs/part2.pt, or else the shipped one: minutes
 
-The theorems stand in proof/part1.py and proof/part2.py. Status 0 if proven, 1 if not.
+The theorems stand in proof/part1.py and proof/part2.py. Status 0 if proven, 1 if not,
+2 if there is no verdict.
 """
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
 
-from dataset import to_digits  # first: it tells what to do if torch is missing
-
+from dataset import to_digits
 from deploy import add, check, default_model, describe
 from models import fingerprint, load, prepare_device, user_errors
 from proof import part1, part2
+from proof.picture import draw
 from proof.search import find_counterexample
-
-try:
-    from proof.picture import draw
-except Exception as error:  # matplotlib is missing, broken, or MPLBACKEND names none
-    draw, no_picture = None, error
 
 
 def certify_part1(model, weights, picture):
@@ -70,18 +67,17 @@ def print_cases(verdict):
 def try_to_draw(weights, verdict, picture):
     """Draw the carry line, or say why not: the verdict is worth more."""
     try:
-        if not draw:
-            raise no_picture
         draw(weights, verdict, picture)
         print(f"wrote {picture}")
-    except Exception as error:  # a broken style raises anything
+    except Exception as error:  # a full disk, or what matplotlib comes up with
         print(f"no picture: {picture} was not written ({error})", file=sys.stderr)
 
 
 def certify_part2(model, weights, device):
     """Run every case of Part 2, and print what is proven; True if all of it is."""
     try:
-        result = part2.exhaust(weights, device, report=Progress())
+        workers = cores() if device.type == "cpu" else 1
+        result = part2.exhaust(weights, device, workers=workers, report=Progress())
     except ValueError as error:
         print(f"not proven: {error}")
         return False
@@ -99,6 +95,15 @@ def certify_part2(model, weights, device):
     print(f"margin    {result.margin:.4f}, of the least logit, after rounding errors")
     print(f"rounding  no float64 logit is off by more than {result.bound:.1e}")
     return not result.unproven
+
+
+def cores():
+    """Number of cores that this process may use, of all that the machine has."""
+    if hasattr(os, "process_cpu_count"):  # of Python 3.13
+        return os.process_cpu_count()
+    if hasattr(os, "sched_getaffinity"):  # of Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
 
 
 class Progress:
@@ -120,17 +125,17 @@ class Progress:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add = parser.add_argument
-    add("--part", type=int, choices=(1, 2), default=1, help="default: 1")
-    add("--model", type=Path, help="default: runs/partN.pt, or else the shipped one")
-    add("--picture", type=Path, default=Path("runs", "carry_line.png"),
-        help="of Part 1, PNG or PDF by its name (default: %(default)s)")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto",
-        help="to run Part 2's cases on")
-    arguments = parser.parse_args()
-    part = arguments.part
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    option = parser.add_argument
+    option("--part", type=int, choices=(1, 2), default=1, help="default: 1")
+    option("--model", type=Path, help="default: runs/partN.pt, or else the shipped one")
+    option("--picture", type=Path, default=Path("runs", "carry_line.png"),
+           help="of Part 1, PNG or PDF by its name (default: %(default)s)")
+    option("--device", choices=("auto", "cpu", "cuda"), default="auto",
+           help="to run Part 2's cases on")
     with user_errors(parser):
+        arguments = parser.parse_args()
+        part = arguments.part
         device = prepare_device(arguments.device if part == 2 else "cpu")
         path = arguments.model or default_model(part)
         model, checkpoint = load(path, part)

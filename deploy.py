@@ -9,19 +9,17 @@ The sum on the line `output` is the network's; Python's + only checks it.
 """
 
 import argparse
-import codecs
-import re
 import sys
-from decimal import Decimal
 from pathlib import Path
-
-from dataset import to_digits, to_integer  # first: it says if torch does not load
 
 import torch
 
-from models import DIGITS, UserError, load, prepare_device, user_errors
+from dataset import to_digits, to_integer
+from models import DIGITS, load, prepare_device, user_errors
 
 SHIPPED = Path(__file__).absolute().parent / "pretrained"
+PIECE = 4096  # time steps that Part 1 reads in one call, so that memory stays flat
+BOM = "\ufeff\u00ef\u00bb\u00bf"  # starts a file of UTF-8, also read as Latin-1
 
 
 def add(model, first, second):
@@ -32,7 +30,18 @@ def add(model, first, second):
     bias = model.output.bias  # of the network's device and precision
     inputs = torch.tensor([first, second], dtype=bias.dtype, device=bias.device)
     with torch.inference_mode():
-        return (model(inputs.T[None])[0] > 0).int().tolist()
+        return (read(model, inputs.T[None])[0] > 0).int().tolist()
+
+
+def read(model, inputs):
+    """Logits of a network, as those of its call; Part 1's reads them in pieces."""
+    if model.part == 2:
+        return model(inputs)
+    state, logits = None, []
+    for piece in inputs.split(PIECE, dim=1):
+        states, state = model.rnn(piece, state)
+        logits.append(model.output(states).squeeze(2))
+    return torch.cat(logits, dim=1)
 
 
 def check(digits, expected):
@@ -58,18 +67,17 @@ def describe(path, checkpoint):
     """Which file a checkpoint is, what it is, and where it comes from."""
     facts = [f"Part {checkpoint['part']}, {checkpoint['hidden']} ReLU units"]
     facts += [f"{name} {checkpoint.get(name, 'unknown')}" for name in ("seed", "epoch")]
-    shipped = path.absolute().parent == SHIPPED
-    note = f" (shipped; there is no {Path('runs', path.name)} here)" if shipped else ""
+    trained = Path("runs", path.name)
+    shipped = path.absolute().parent == SHIPPED and not trained.exists()
+    note = f" (shipped; there is no {trained} here)" if shipped else ""
     return f"{path}: {', '.join(facts)}{note}"
 
 
 def integer(text):
     """Non-negative integer of a command-line argument, in Python's notation."""
+    prefixed = text.lstrip("+-0")[:1] in tuple("xXbBoO")
     try:
-        if re.fullmatch("[+-]?[0-9]+(_[0-9]+)*", text):
-            number = int(Decimal(text))  # int(text) refuses more than 4300 digits
-        else:
-            number = int(text, 0)
+        number = int(text, 0 if prefixed else 10)
     except ValueError:
         raise argparse.ArgumentTypeError(
             f"{text[:40]!r} is not an integer; write 180, 0xb4, 0b10110100 or 0o264."
@@ -79,54 +87,32 @@ def integer(text):
     return number
 
 
-def show(number):
-    """Decimal digits of a number, or hexadecimal ones if Python refuses these."""
-    try:
-        return str(number)
-    except ValueError:  # more than 4300 digits, which would take quadratic time
-        return hex(number)
-
-
-def expand(argument):
-    """Words of the text file FILE for the argument @FILE, else the argument itself."""
-    if not argument.startswith("@"):
-        return [argument]
-    content = Path(argument[1:]).read_bytes()
-    utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # Windows
-    try:
-        return content.decode("utf-16" if utf16 else "utf-8-sig").split()
-    except UnicodeDecodeError:
-        raise UserError(f"{argument[1:]} is not a text file.") from None
-
-
 def parse(parser):
     """Arguments of the command line, checked. Ends the script if they make no sense."""
+    if hasattr(sys, "set_int_max_str_digits"):
+        sys.set_int_max_str_digits(0)  # Python stops at 4300 decimal digits, else
+    parser.convert_arg_line_to_args = lambda line: line.lstrip(BOM).split()
     option = parser.add_argument
-    option("integers", metavar="INTEGER", type=integer, nargs="*", help="two, or @FILE")
+    option("integers", metavar="INTEGER", type=integer, nargs=2,
+           help="two; or @FILE, a text file with both")
     option("--part", type=int, choices=(1, 2), default=1,
            help="1 writes a digit at each step (default); 2 reads all, then writes")
     option("--model", type=Path, help="default: runs/partN.pt, or else the shipped one")
     option("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    words = [word for argument in sys.argv[1:] for word in expand(argument)]
-    for word in words:
-        if re.fullmatch("-[0-9][0-9A-Za-z_]*", word):  # an option to argparse: -0x5
-            parser.error(f"{word[:40]} is negative; give 0 or more.")
-    arguments = parser.parse_intermixed_args(words)
-    if len(arguments.integers) != 2:
-        parser.error("give two integers, as in: python deploy.py 180 23")
-    if arguments.part == 2 and max(arguments.integers).bit_length() > DIGITS:
+    arguments = parser.parse_intermixed_args()
+    a, b = arguments.integers
+    if arguments.part == 2 and max(a, b).bit_length() > DIGITS:
         parser.error(f"Part 2 remembers numbers of {DIGITS} binary digits, to 65535;"
                      " Part 1 adds any length: leave out --part.")
-    a, b = arguments.integers
-    binary = {int(word) for word in words if re.fullmatch("[01]{1,99}", word)}
-    if max(a, b) > 1 and {a, b} <= binary:
-        hint = f"note: read as decimal; for binary, write 0b{a} 0b{b}"
-        print(hint, file=sys.stderr)
+    typed = {int(f"0{word}") for word in sys.argv if set(word) <= {"0", "1"}}
+    if max(a, b) > 1 and {a, b} <= typed:
+        print(f"note: read as decimal; for binary, write 0b{a} 0b{b}", file=sys.stderr)
     return arguments
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0],
+                                     fromfile_prefix_chars="@")
     with user_errors(parser):
         arguments = parse(parser)
         part, (a, b) = arguments.part, arguments.integers
@@ -141,7 +127,8 @@ def main():
         print("model    ", describe(path, checkpoint))
         lines = {"input 1": first, "input 2": second, "output": output, "exact": exact}
         for name, digits in lines.items():
-            number = show(to_integer(digits, order))
+            number = to_integer(digits, order)
+            number = number if length < 14_000 else hex(number)  # in linear time
             print(f"{name:<10}{','.join(map(str, digits))} = {number}")
         print(f"accuracy  {percent:.2f} % ({right} of {length} digits)")
     return 0

@@ -1,4 +1,4 @@
-"""The two networks, and how they are saved and loaded.
+"""The two networks, how they are saved and loaded, and what the scripts share.
 
 Both are an `nn.RNN` and one output unit. At each step it reads a pair of digits x, and
 updates its hidden state h, which is all of its memory and starts at 0:
@@ -17,47 +17,20 @@ import hashlib
 import io
 import os
 import sys
-import tempfile
 import time
+import uuid
 import warnings
 from operator import attrgetter
 from pathlib import Path
 
 import torch
 from torch import nn
-from torch.nn.utils import parametrize
+from torch.nn.utils.parametrize import register_parametrization
 
 DIGITS = 16  # of a number in Part 2, whose memory is sized for them
-PIECE = 4096  # time steps that Part 1 reads in one call, so that memory stays flat
 
 
-class RankOne(nn.Module):
-    """Recurrent matrix (H, H) as an outer product u vᵀ.
-
-    Then one number, v·h, is all that the network remembers from step to step. An adder
-    needs no more, and a memory of one number can be proven right: see proof/part1.py.
-    """
-
-    def forward(self, u, v):
-        return torch.outer(u, v)
-
-    def right_inverse(self, matrix):
-        """u and v of a matrix of rank one, for torch to start from."""
-        row, column = divmod(matrix.abs().argmax().item(), matrix.shape[1])
-        return matrix[:, column] / matrix[row, column], matrix[row]
-
-
-class Tied(nn.Module):
-    """Input weights (H, 2) with equal columns, as a + b = b + a.
-
-    The network then sees column sums, 0 to 2, so its 2³² pairs are 3¹⁶ cases.
-    """
-
-    def forward(self, column):
-        return column.repeat(1, 2)
-
-    def right_inverse(self, matrix):
-        return matrix.mean(dim=1, keepdim=True)
+# Networks, and the constraint of each.
 
 
 class Adder(nn.Module):
@@ -82,16 +55,33 @@ class Adder(nn.Module):
         return inputs + self.noise * torch.randn_like(inputs)
 
 
+class RankOne(nn.Module):
+    """Recurrent matrix (H, H) as an outer product u vᵀ.
+
+    Then one number, v·h, is all that the network remembers from step to step. An adder
+    needs no more, and a memory of one number can be proven right: see proof/part1.py.
+    """
+
+    def forward(self, u, v):
+        return torch.outer(u, v)
+
+    def right_inverse(self, matrix):
+        """u and v of a matrix of rank one, for torch to start from."""
+        row, column = divmod(matrix.abs().argmax().item(), matrix.shape[1])
+        return matrix[:, column] / matrix[row, column], matrix[row]
+
+
 class SynchronousAdder(Adder):
     """Part 1: a digit of each number in, a digit of the sum out, at every step.
 
     With `constrained`, the recurrent matrix is of rank one (see RankOne). With
     `counting`, unit j starts as relu(x₁ + x₂ + s - k_j), switching on at k_j, spread
-    over what a column and its carry add up to, and s = v·h with random v. From
-    PyTorch's own start, one of 30 seeds loses carries.
+    over what a column and its carry add up to, and s = v·h with random v.
     """
 
-    part, order, precision = 1, "lowest", torch.float32  # precision when deployed
+    part = 1
+    order = "lowest"  # digit first
+    precision = torch.float32  # when deployed
 
     def __init__(self, hidden, noise, constrained=True, counting=True):
         super().__init__(hidden, noise)
@@ -103,16 +93,25 @@ class SynchronousAdder(Adder):
                 self.rnn.bias_ih_l0.copy_(-torch.linspace(-0.4, 2.75, hidden))
                 self.rnn.bias_hh_l0.zero_()
         if constrained:
-            parametrize.register_parametrization(self.rnn, "weight_hh_l0", RankOne())
+            register_parametrization(self.rnn, "weight_hh_l0", RankOne())
 
     def forward(self, inputs):
         """Logits (B, T) of the sum's digits, from inputs (B, T, 2), lowest first."""
-        state, logits = None, []
-        with parametrize.cached():  # one outer product a call
-            for piece in self.add_noise(inputs).split(PIECE, dim=1):
-                states, state = self.rnn(piece, state)
-                logits.append(self.output(states).squeeze(2))
-        return torch.cat(logits, dim=1)
+        states, _ = self.rnn(self.add_noise(inputs))
+        return self.output(states).squeeze(2)
+
+
+class Tied(nn.Module):
+    """Input weights (H, 2) with equal columns, as a + b = b + a.
+
+    The network then sees column sums, 0 to 2, so its 2³² pairs are 3¹⁶ cases.
+    """
+
+    def forward(self, column):
+        return column.repeat(1, 2)
+
+    def right_inverse(self, matrix):
+        return matrix.mean(dim=1, keepdim=True)
 
 
 def rings(hidden, ring):
@@ -137,27 +136,122 @@ class DelayedAdder(Adder):
     are equal (see Tied).
     """
 
-    part, order, precision = 2, "highest", torch.float64  # trained in float32
+    part = 2
+    order = "highest"  # digit first
+    precision = torch.float64  # when deployed: proven for it, trained in float32
 
     def __init__(self, hidden, noise, constrained=True, ring=DIGITS + 1):
         super().__init__(hidden, noise)
         with torch.no_grad():
             self.rnn.weight_hh_l0.copy_(rings(hidden, ring))
         if constrained:
-            parametrize.register_parametrization(self.rnn, "weight_ih_l0", Tied())
+            register_parametrization(self.rnn, "weight_ih_l0", Tied())
 
     def forward(self, inputs):
         """Logits (B, T) of the sum's digits, from inputs (B, T, 2), highest first."""
         steps = inputs.shape[1]
         inputs = torch.cat((self.add_noise(inputs), torch.zeros_like(inputs)), dim=1)
-        with parametrize.cached():
-            states, _ = self.rnn(inputs)
+        states, _ = self.rnn(inputs)
         return self.output(states[:, steps:]).squeeze(2)
+
+
+# Saving and loading: a checkpoint is a dict of plain values and six plain weights.
 
 
 MODELS = {1: SynchronousAdder, 2: DelayedAdder}
 WEIGHTS = ("rnn.weight_ih_l0", "rnn.weight_hh_l0", "rnn.bias_ih_l0", "rnn.bias_hh_l0",
            "output.weight", "output.bias")
+
+
+def save(model, path, epoch, loss, seed):
+    """Write a checkpoint: the six plain weights, and where they come from.
+
+    Raises OSError if the file cannot be written; what was there before then stays.
+    """
+    weights = plain_weights(model)
+    checkpoint = dict(part=model.part, hidden=model.hidden, state_dict=weights,
+                      epoch=epoch, loss=loss, seed=seed, sha256=fingerprint(weights))
+    content = io.BytesIO()
+    torch.save(checkpoint, content)
+    write_whole(path, content.getvalue())
+
+
+def plain_weights(model):
+    """State dict of the six weights, without constraints, as float32 on the CPU."""
+    weights = {name: attrgetter(name)(model).detach() for name in WEIGHTS}
+    return {name: weight.to("cpu", torch.float32, copy=True)
+            for name, weight in weights.items()}
+
+
+def fingerprint(weights):
+    """SHA-256 of plain weights as hexadecimal text: the name of a network."""
+    content = b"".join(weights[name].numpy().tobytes() for name in WEIGHTS)
+    return hashlib.sha256(content).hexdigest()
+
+
+def write_whole(path, content):
+    """Write bytes to a file, whole or not at all. Raises OSError if that fails."""
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():  # a device, such as /dev/null
+        target.write_bytes(content)
+        return
+    unfinished = target.with_name(f"unfinished-{uuid.uuid4().hex}")
+    try:
+        unfinished.write_bytes(content)
+        _replace(unfinished, target)
+    except OSError as error:  # which names the unfinished file
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _replace(source, target):
+    for wait in (0.1, 0.5):
+        try:
+            return os.replace(source, target)
+        except PermissionError:  # on Windows, while a virus scanner reads the target
+            time.sleep(wait)
+    os.replace(source, target)
+
+
+def load(path, part, device="cpu"):
+    """Network of a checkpoint, ready to deploy, and the checkpoint's dict.
+
+    A file of the six weights alone will do; epoch, loss and seed are then missing.
+    Raises UserError if the checkpoint is unusable, OSError if it cannot be read.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"{path} does not exist, or is no file;"
+                        f" python train_part{part}.py trains a network.")
+    with open(path, "rb") as file:
+        content = io.BytesIO(file.read(2**24))  # ours take 3 to 45 kB
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of other pickle protocols
+            checkpoint = torch.load(content, map_location="cpu", weights_only=True)
+        if "state_dict" not in checkpoint:
+            checkpoint = {"state_dict": checkpoint}
+        model = MODELS[part](len(checkpoint["state_dict"][WEIGHTS[2]]), 0.0, False)
+        model.load_state_dict(checkpoint["state_dict"])  # checks names and shapes
+        weights = plain_weights(model)
+        facts = {"part": part, "hidden": model.hidden, "sha256": fingerprint(weights)}
+        problems = [f"its {name} is {checkpoint[name]!r:.70}, not {value!r}"
+                    for name, value in facts.items()  # its SHA-256 finds damage
+                    if checkpoint.get(name, value) != value]
+        problems += [f"its {name} is not a whole number" for name in ("epoch", "seed")
+                     if type(checkpoint.get(name, 0)) is not int]  # it is printed
+        if not all(weight.isfinite().all() for weight in weights.values()):
+            problems.append("not all of its weights are finite")
+    except Exception:  # torch's words are no help: some advise to load it unchecked
+        problems = ["it is damaged, or holds something else"]
+    if problems:
+        raise UserError(f"{path} is not a checkpoint of Part {part} ({problems[0]});"
+                        f" train_part{part}.py writes one.")
+    checkpoint |= facts | {"state_dict": weights}
+    return model.to(device, model.precision).eval(), checkpoint
+
+
+# Running a script.
 
 
 class UserError(Exception):
@@ -191,7 +285,10 @@ def prepare_device(name="auto"):
 
 @contextlib.contextmanager
 def user_errors(parser):
-    """Context of a script: ends it with one sentence for what its user can mend."""
+    """Context of a script: what goes wrong in it ends it with a sentence and status 2."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as by 2>&-
+            setattr(sys, name, open(os.devnull, "w"))
     if hasattr(sys.stdout, "reconfigure"):  # a notebook's has no such method
         sys.stdout.reconfigure(errors="backslashreplace")  # for odd file names
     try:
@@ -206,118 +303,5 @@ def user_errors(parser):
         sys.exit(2)
     except OSError as error:
         parser.error(f"{error.filename or 'output'}: {error.strerror}.")
-
-
-def save(model, path, epoch, loss, seed):
-    """Write a checkpoint: the six plain weights, and where they come from.
-
-    Raises OSError if the file cannot be written; what was there before then stays.
-    """
-    weights = plain_weights(model)
-    checkpoint = dict(part=model.part, hidden=model.hidden, state_dict=weights,
-                      epoch=epoch, loss=loss, seed=seed, sha256=fingerprint(weights))
-    content = io.BytesIO()
-    torch.save(checkpoint, content)
-    write_whole(path, content.getvalue())
-
-
-def write_whole(path, content):
-    """Write bytes to a file, whole or not at all. Raises OSError if that fails."""
-    real = Path(os.path.realpath(path))
-    if real.exists() and not real.is_file():  # a device, such as /dev/null
-        real.write_bytes(content)
-        return
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=real.name, dir=real.parent)
-        try:
-            with open(handle, "wb") as file:
-                file.write(content)
-            os.chmod(temporary, 0o644)  # mkstemp lets nobody else read it
-            _replace(temporary, real)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    except OSError as error:  # which names the temporary file
-        raise OSError(error.errno, error.strerror, str(path)) from None
-
-
-def _replace(source, target):
-    for wait in (0.1, 0.5):
-        try:
-            return os.replace(source, target)
-        except PermissionError:  # on Windows, while a virus scanner reads the target
-            time.sleep(wait)
-    os.replace(source, target)
-
-
-def load(path, part, device="cpu"):
-    """Network of a checkpoint, ready to deploy, and the checkpoint's dict.
-
-    A bare `model.state_dict()` will do; epoch, loss and seed are then missing. Part 2
-    is deployed in float64, for which it is proven (see proof/part2.py).
-    Raises UserError if the checkpoint is unusable.
-    """
-    checkpoint = _read(path, part)
-    try:
-        if "state_dict" not in checkpoint:
-            checkpoint = {"state_dict": checkpoint}
-        facts = _check(checkpoint, part)
-    except Exception as error:  # what others put into a file fails in many ways
-        problem = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-        problem = " ".join(problem.split())  # torch's have several lines
-        raise UserError(f"{path} is not a checkpoint of Part {part} ({problem});"
-                        f" train_part{part}.py writes one.") from None
-    model = MODELS[part](facts["hidden"], 0.0, constrained=False)
-    model.load_state_dict(facts["state_dict"])
-    return model.to(device, model.precision).eval(), {**checkpoint, **facts}
-
-
-def plain_weights(model):
-    """State dict of the six weights, without constraints, as float32 on the CPU."""
-    weights = {name: attrgetter(name)(model).detach() for name in WEIGHTS}
-    return {name: weight.to("cpu", torch.float32, copy=True)
-            for name, weight in weights.items()}
-
-
-def fingerprint(weights):
-    """SHA-256 of plain weights as hexadecimal text: the name of a network."""
-    content = b"".join(weights[name].numpy().tobytes() for name in WEIGHTS)
-    return hashlib.sha256(content).hexdigest()
-
-
-def _read(path, part):
-    try:
-        if os.path.getsize(path) < 2**24:  # ours take 3 to 45 kB
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of other pickle protocols
-                return torch.load(path, map_location="cpu", weights_only=True)
-        problem = "is too large to be a checkpoint"
-    except FileNotFoundError:
-        problem = f"does not exist; python train_part{part}.py trains a network"
-    except OSError as error:
-        problem = f"cannot be read: {error.strerror or error}"
-    except Exception:  # weights_only refuses what is not ours, in many ways
-        problem = "is damaged, or not a file of plain weights"
-    raise UserError(f"{path} {problem}.")
-
-
-def _check(checkpoint, part):
-    """What a checkpoint's weights say of it. Raises all kinds of errors."""
-    weights = checkpoint["state_dict"]
-    if not isinstance(weights, dict):
-        raise ValueError("it holds no weights by name")
-    hidden = len(weights["rnn.bias_ih_l0"])
-    constrained = any("parametrizations" in name for name in weights)
-    model = MODELS[part](hidden, 0.0, constrained)
-    model.load_state_dict(weights)
-    weights = plain_weights(model)
-    facts = {"part": part, "hidden": hidden, "sha256": fingerprint(weights)}
-    for name, value in facts.items():
-        if checkpoint.get(name, value) != value:  # its SHA-256 finds damage
-            raise ValueError(f"its {name} is {checkpoint[name]!r}, not {value!r}")
-    for name in ("epoch", "seed"):  # text would be printed, whatever it says
-        if type(checkpoint.get(name, 0)) is not int:
-            raise ValueError(f"its {name} is not a whole number")
-    if not all(weight.isfinite().all() for weight in weights.values()):
-        raise ValueError("not all of its weights are finite")
-    return {**facts, "state_dict": weights}
+    except Exception as error:
+        parser.error(f"{type(error).__name__}: {error}")

@@ -6,71 +6,50 @@ Every script starts with `from common import ...`, which puts the root on sys.pa
 import argparse
 import csv
 import io
-import math
 import multiprocessing
+import os
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+os.environ["MPLBACKEND"] = "agg"  # draws files; the user's may not be installed here
 
 import matplotlib
 import torch
 from matplotlib.figure import Figure
-from torch.utils.data import DataLoader
 
-from models import prepare_device, save, write_whole
-from train_part1 import evaluate, train
+from models import prepare_device, write_whole
+from train_part1 import fit
 
 RESULTS = ROOT / "experiments" / "results"
 NETWORKS = ROOT / "runs" / "experiments"  # checkpoints, not in git
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#777777"
 WIDTH = 6.85  # inches, of the report's text
 FONTS = {"font.size": 8, "axes.titlesize": 9, "figure.titlesize": 9}
+matplotlib.rcdefaults()  # whatever the user's are
 matplotlib.rcParams.update(FONTS | {"axes.grid": True, "grid.alpha": 0.3})
 
 
-def change(settings, seed, changes):
-    """Settings of part1 or part2, changed, with starting weights drawn from a seed.
-
-    `changes` are arguments of `train`, and dicts of arguments of its "model", "data"
-    and "optimizer" and of "held_out". "build" makes another model from the model's.
-    """
-    training, held_out = settings()
-    model, optimizer = training["model"], training["optimizer"]
-    size = {"hidden": model.hidden, "noise": model.noise}
-    rate = {name: optimizer.defaults[name] for name in ("lr", "weight_decay")}
-    build = changes.get("build", type(model))
-    torch.manual_seed(seed)
-    model = build(**(size | changes.get("model", {})))
-    rate |= changes.get("optimizer", {})
-    optimizer = type(optimizer)(model.parameters(), **rate)
-    vars(training["data"]).update(changes.get("data", {}))
-    vars(held_out).update(changes.get("held_out", {}))
-    training |= {name: changes[name] for name in ("clip", "recent") if name in changes}
-    return training | {"model": model, "optimizer": optimizer}, held_out
-
-
 def train_network(settings, seed, changes=None, epochs=100, path=None):
-    """Train a part with changes; (losses, shares of exact held-out sums) by epoch.
+    """Train a part with changes; the losses and shares of exact sums, by epoch.
 
-    The random draws are those of `train_part1.run`: without changes the best network,
-    saved to `path`, is bit for bit what `python train_part1.py --seed SEED` saves.
-    If `path` is there, nothing is trained. Training that diverges ends early.
+    `changes` are arguments of `settings`, which is `part1` or `part2`. The random draws
+    are those of `train_part1.run`: without changes the best network, saved to `path`,
+    is bit for bit what `python train_part1.py --seed SEED` saves. If `path` is there,
+    nothing is trained. Training that diverges ends early.
     """
     if path and path.exists():
         return [], []
-    training, held_out = change(settings, seed, changes or {})
-    examples = next(iter(DataLoader(held_out, len(held_out))))
-    losses, exact = [], []
     unfinished = path and path.with_suffix(".unfinished")
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(seed)
+    losses, exact = [], []
     try:
-        for loss in train(**training, epochs=epochs):
-            if path and loss < min(losses, default=math.inf):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                save(training["model"], unfinished, len(losses) + 1, loss, seed)
+        for loss, _, share in fit(*settings(**changes or {}), unfinished, seed, epochs):
             losses.append(loss)
-            exact.append(evaluate(training["model"], *examples)[1])
+            exact.append(share)
     except FloatingPointError:
         pass
     if path:
@@ -89,7 +68,7 @@ def measure_curve(*arguments):
 def parse(description, **numbers):
     """Command line of an experiment: --jobs, and whole numbers by name and default."""
     parser = argparse.ArgumentParser(
-        description=description.splitlines()[0],
+        description=(description or "").partition("\n")[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     for name, default in {"jobs": 2, **numbers}.items():

@@ -20,6 +20,7 @@ from common import BLUE, ORANGE, ROOT, new_figure, save_figure, write_rows
 
 import torch
 
+from deploy import read
 from models import SynchronousAdder, load, prepare_device
 from proof.part1 import prove, split
 
@@ -110,7 +111,7 @@ def add(way, length):
         digits = select(model, inputs, *proof)
     else:
         with torch.inference_mode():
-            digits = model(inputs[None])[0] > 0
+            digits = read(model, inputs[None])[0] > 0
     seconds, megabytes = time.perf_counter() - start, memory() - before
     wrong = (to_number(digits) ^ (a + b)).bit_count()
     return row(way, length, seconds, f"{megabytes:.1f}", wrong)
@@ -178,7 +179,7 @@ def draw(rows):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--largest", type=int, default=8, help="8: to 10^8 digits")
     largest = parser.parse_args().largest
     prepare_device("cpu")

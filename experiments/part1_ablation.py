@@ -12,20 +12,21 @@ from common import sweep, train_network
 
 import torch
 
+from deploy import read
 from models import fingerprint, load
 from proof.part1 import prove
 from proof.search import adversarial_pairs, exact_digits
 from train_part1 import part1
 
 TABLE = "part1_ablation.csv"
-PLAIN = {"constrained": False, "noise": 0.0, "counting": False}
-VARIANTS = {  # name: (seeds, changes)
+PLAIN = {"constrained": False, "noise": 0.0, "counting": False, "lr": 1e-2}
+VARIANTS = {  # name: (seeds, changes of the arguments of part1)
     "the recipe": (50, {}),
-    "not of rank one": (10, {"model": {"constrained": False}}),
-    "no noise": (10, {"model": {"noise": 0.0}}),
-    "PyTorch's start": (30, {"model": {"counting": False}}),
+    "not of rank one": (10, {"constrained": False}),
+    "no noise": (10, {"noise": 0.0}),
+    "PyTorch's start": (30, {"counting": False}),
     "no clipping": (50, {"clip": None}),
-    "plainly": (10, {"model": PLAIN, "optimizer": {"lr": 1e-2}}),
+    "plainly": (10, PLAIN),
     "averaging added": (10, {"recent": 10}),
 }
 STREAM = 10_000  # digits of the sums that a network is tested on
@@ -64,7 +65,7 @@ def smallest(verdict):
 
 def wrong_digits(model, pairs):
     with torch.inference_mode():
-        right = (model(pairs.float()) > 0) == exact_digits(pairs).bool()
+        right = (read(model, pairs.float()) > 0) == exact_digits(pairs).bool()
     return int((~right).sum())
 
 

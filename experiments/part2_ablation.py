@@ -13,13 +13,13 @@ from models import fingerprint, load
 from train_part2 import part2
 
 TABLE = "part2_ablation.csv"
-VARIANTS = {  # name: (seeds, changes)
+VARIANTS = {  # name: (seeds, changes of the arguments of part2)
     "the recipe": (20, {}),
-    "no runs": (10, {"data": {"runs": 0.0}}),
-    "numbers of all lengths": (10, {"data": {"min_digits": 1}}),
-    "no weight decay": (10, {"optimizer": {"weight_decay": 0.0}}),
+    "no runs": (10, {"runs": 0.0}),
+    "numbers of all lengths": (10, {"min_digits": 1}),
+    "no weight decay": (10, {"weight_decay": 0.0}),
     "no clipping": (10, {"clip": None}),
-    "no noise": (10, {"model": {"noise": 0.0}}),
+    "no noise": (10, {"noise": 0.0}),
     "no averaging": (20, {"recent": None}),
 }
 

@@ -8,23 +8,31 @@ not get started, and the memory itself may hold more. Writes results/part2_capac
 a row a training.
 """
 
+from functools import partial
+
 from common import measure_curve, parse, sweep
 
+from dataset import BinaryAddition
+from models import DelayedAdder
+from train_part1 import BATCH
 from train_part2 import part2
 
 DIGITS = (8, 16, 24, 32, 48)
 HIDDEN = (25, 50, 100)
 
 
+def settings(digits, hidden):
+    """Part 2's settings for numbers of so many digits."""
+    training, _ = part2(partial(DelayedAdder, ring=digits + 1), hidden)
+    sums = partial(BinaryAddition, min_digits=digits, max_digits=digits,
+                   length=digits + 1, order="highest")
+    training["data"] = sums(100 * BATCH, runs=training["data"].runs)
+    return training, sums(4096)
+
+
 def measure(digits, hidden, seed):
-    numbers = {"min_digits": digits, "max_digits": digits, "length": digits + 1}
-    changes = {
-        "model": {"hidden": hidden, "ring": digits + 1},
-        "data": numbers,
-        "held_out": numbers | {"size": 4096},
-    }
-    row = {"digits": digits, "hidden": hidden, "seed": seed}
-    return row | measure_curve(part2, seed, changes, 30)
+    changes = {"digits": digits, "hidden": hidden}
+    return changes | {"seed": seed} | measure_curve(settings, seed, changes, 30)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ All train on the same data, for 20 epochs. Writes results/part2_start.csv, a row
 training, and part2_start.png.
 """
 
+from functools import partial
+
 from common import BLUE, GREEN, GREY, ORANGE, PINK, draw_epochs, measure_curve
 from common import new_figure, parse, save_figure, sweep
 
@@ -44,27 +46,26 @@ def default(matrix):
     nn.init.uniform_(matrix, -0.1, 0.1)  # as nn.RNN does for 100 units
 
 
-VARIANTS = {  # name: (model, its argument, color, line)
-    "rings": (DelayedAdder, {}, BLUE, "-"),
-    "one chain": (StartedAdder, {"fill": chain}, ORANGE, "-"),
-    "orthogonal": (StartedAdder, {"fill": nn.init.orthogonal_}, GREEN, "--"),
-    "identity": (StartedAdder, {"fill": nn.init.eye_}, PINK, "--"),
-    "PyTorch's own": (StartedAdder, {"fill": default}, GREY, "--"),
-    "GRU": (GatedAdder, {"cell": nn.GRU}, "black", ":"),
-    "LSTM": (GatedAdder, {"cell": nn.LSTM}, "black", "-."),
+VARIANTS = {  # name: (network, color, line)
+    "rings": (DelayedAdder, BLUE, "-"),
+    "one chain": (partial(StartedAdder, fill=chain), ORANGE, "-"),
+    "orthogonal": (partial(StartedAdder, fill=nn.init.orthogonal_), GREEN, "--"),
+    "identity": (partial(StartedAdder, fill=nn.init.eye_), PINK, "--"),
+    "PyTorch's own": (partial(StartedAdder, fill=default), GREY, "--"),
+    "GRU": (partial(GatedAdder, cell=nn.GRU), "black", ":"),
+    "LSTM": (partial(GatedAdder, cell=nn.LSTM), "black", "-."),
 }
 
 
 def measure(name, rate, seed):
-    build, model, *_ = VARIANTS[name]
-    changes = {"build": build, "model": model, "optimizer": {"lr": float(rate)}}
+    changes = {"network": VARIANTS[name][0], "lr": float(rate)}
     row = {"start": name, "rate": rate, "seed": seed}
     return row | measure_curve(part2, seed, changes, 20)
 
 
 def draw(rows):
     figure, axes = new_figure(height=2.8, share=0.68)
-    for name, (*_, color, line) in VARIANTS.items():
+    for name, (_, color, line) in VARIANTS.items():
         mine = [row for row in rows if (row["start"], row["rate"]) == (name, RATE)]
         draw_epochs(axes, mine, color=color, linestyle=line, label=name)
     title = "Only shift registers learn it in 20 epochs (5 seeds each)"

@@ -215,10 +215,10 @@ def extremes(a, d, u, low, high):
     level = slope = 0
     kinks = []
     for a_i, d_i, u_i in zip(a, d, u):
-        kink = -d_i / u_i if u_i else None
-        if d_i > 0 if kink is None else kink <= low if u_i > 0 else kink > low:
+        at_low = d_i + u_i * low
+        if at_low > 0 or at_low == 0 < u_i:
             level, slope = level + a_i * d_i, slope + a_i * u_i
-        if kink is not None and low < kink < high:
+        if u_i and low < (kink := -d_i / u_i) < high:
             sign = 1 if u_i > 0 else -1
             kinks.append((kink, sign * a_i * d_i, sign * a_i * u_i))
     values = [level + slope * low]

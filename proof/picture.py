@@ -1,8 +1,12 @@
 """The carry line as a picture: why a proven network of Part 1 adds."""
 
 import io
+import os
 from pathlib import Path
 
+os.environ["MPLBACKEND"] = "agg"  # draws files; the user's may not be installed here
+
+from matplotlib import style
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -19,7 +23,15 @@ def draw(weights, verdict, path):
     bottom to top. The box is the interval of the carry before by that of the carry
     after. Raises ValueError for a format that matplotlib does not know.
     """
-    net = Network(weights)
+    content, path = io.BytesIO(), Path(path)
+    with style.context("default"):  # whatever the user's is
+        figure = _figure(Network(weights), verdict)
+        figure.savefig(content, format=path.suffix[1:] or "png", dpi=200)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, content.getvalue())
+
+
+def _figure(net, verdict):
     figure = Figure(figsize=(7.6, 3.8), layout="constrained")
     panels = figure.subplots(2, 4)
     for case, axes in zip(verdict.cases, panels.flat):
@@ -30,10 +42,7 @@ def draw(weights, verdict, path):
     figure.suptitle(f"Why it adds: every curve {finding}")
     figure.supxlabel("s before the step: all that the network remembers")
     figure.supylabel("s after the step")
-    content, path = io.BytesIO(), Path(path)
-    figure.savefig(content, format=path.suffix[1:] or "png", dpi=200)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, content.getvalue())
+    return figure
 
 
 def _draw_case(axes, net, case, intervals):
