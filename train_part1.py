@@ -95,6 +95,8 @@ def train(model, data, lr, weight_decay, clip, recent, epochs=100):
             raise FloatingPointError("the loss diverged; try another --seed.")
         if recent:
             vector_to_parameters(average, weights)
+        with torch.no_grad():
+            model.to(device)  # an nn.RNN lets go of the graph, so that it can be copied
         yield total.item() / len(loader)
 
 

@@ -1,14 +1,15 @@
 """Is Part 1's verdict ever wrong? Networks at the edge of what it accepts, and float32.
 
-    python experiments/attack.py       12 minutes of a core; goes on where it stopped
+    python experiments/attack.py       minutes of a core; goes on where it stopped
 
-Every network that `prove` accepts runs on adversarial streams, in float32 emulated with
-sums in random orders, fused and flushed, and in torch. It must get every digit right,
-and its memory s must stay in the proven intervals. Writes results/attack.csv, a row a
-block of networks, and prints what is wrong with any that refutes the proof.
+Each family changes a trained network more and more, towards one condition of the
+theorem, and bisects for the change at which `prove` ceases to accept it. All that it
+accepts on the way run on adversarial streams: in float32 emulated with sums in random
+orders, fused and flushed, and in torch. They must get every digit right, and their
+memory s must stay in the proven intervals. Writes results/attack.csv, a row a block of
+networks, and prints what is wrong with any that refutes the proof.
 """
 
-import time
 from collections import Counter
 
 from common import NETWORKS, parse, sweep, train_network
@@ -25,66 +26,47 @@ TINY = np.float32(2.0**-126)  # smaller numbers are flushed to zero
 STREAMS = adversarial_pairs(64).numpy()
 ROWS, LONG = 24, 400  # streams of a run, and digits of those in torch
 TRAINED = range(50)  # seeds, of part1_ablation.py; what is not there is trained
-BLOCK = 250  # networks, at least
+BLOCKS, BLOCK = 4, 250  # of each family, and networks of a block, at least
 
 
-# Float32 without torch: any order, fused or not, flushed or not.
+# What runs an accepted network, and looks for what is wrong.
 
 
-def emulate(weights, pairs, generator, fused=False, flushed=False):
+def emulate(weights, pairs, generator, fused, flushed):
     """Logits and states, (B, T) and (B, T, H), of digit pairs (B, T, 2) in float32.
 
-    Each unit adds its terms in a random order, in three chains that are added last.
-    `fused` rounds product and sum at once; `flushed` takes numbers below 2⁻¹²⁶ as zero.
+    Each unit adds its terms in an order of its own. `fused` rounds product and sum at
+    once; `flushed` takes numbers below 2⁻¹²⁶ as zero.
     """
     W_ih, W_hh, b_ih, b_hh, w, c = (weights[name] for name in WEIGHTS)
-    cells = np.concatenate((W_ih, b_ih[:, None], b_hh[:, None], W_hh), axis=1)
-    cells, output = Sums(cells, generator, fused, flushed), np.hstack((c[None], w))
-    output = Sums(output, generator, fused, flushed)
+    cells = np.hstack((W_ih, b_ih[:, None], b_hh[:, None], W_hh))
+    output = np.hstack((c[:, None], w))
+    orders = [generator.permuted(np.indices(m.shape)[1], axis=1) for m in (cells, output)]
     ones = np.ones((len(pairs), 2), np.float32)
-    state = np.zeros((len(pairs), len(W_hh)), np.float32)
-    logits, states = [], []
+    state, logits, states = np.zeros((len(pairs), len(W_hh)), np.float32), [], []
     with np.errstate(all="ignore"):
         for x in pairs.transpose(1, 0, 2).astype(np.float32):
-            state = np.maximum(cells(np.hstack((x, ones, state))), np.float32(0))
-            logits.append(output(np.hstack((ones[:, :1], state)))[:, 0])
+            values = np.hstack((x, ones, state))
+            state = add_up(cells, values, orders[0], fused, flushed).clip(0)
+            values = np.hstack((ones[:, :1], state))
+            logits.append(add_up(output, values, orders[1], fused, flushed)[:, 0])
             states.append(state)
     return np.stack(logits, 1), np.stack(states, 1)
 
 
-class Sums:
-    """Products of a float32 matrix (H, K) with vectors (B, K), as some machine does."""
+def add_up(matrix, vectors, orders, fused, flushed):
+    """Products (B, H) of a float32 matrix (H, K) with vectors (B, K)."""
+    def flush(values):
+        return np.where(abs(values) < TINY, np.float32(0), values) if flushed else values
 
-    def __init__(self, matrix, generator, fused, flushed):
-        self.orders = generator.permuted(np.indices(matrix.shape)[1], axis=1)
-        self.matrix = np.take_along_axis(matrix, self.orders, axis=1).T[:, None]
-        self.cuts = np.sort(generator.integers(0, matrix.shape[1] + 1, 2))
-        self.fused, self.flushed = fused, flushed
-
-    def __call__(self, vectors):
-        terms = self.flush(self.matrix), self.flush(vectors[:, self.orders.T])
-        terms = list(zip(terms[0], terms[1].transpose(1, 0, 2)))
-        ends = [0, *self.cuts, len(terms)]
-        chains = [self.chain(terms[a:b]) for a, b in zip(ends, ends[1:]) if b > a]
-        total = chains[0]
-        for chain in chains[1:]:
-            total = self.flush(total + chain)
-        return total
-
-    def chain(self, terms):
-        total = np.float32(0)
-        for a, b in terms:
-            if self.fused:  # a product of two float32 numbers is exact in float64
-                total = (a.astype(float) * b + total).astype(np.float32)
-            else:
-                total = total + self.flush(a * b)
-            total = self.flush(total)
-        return total
-
-    def flush(self, values):
-        if not self.flushed:
-            return values
-        return np.where(np.abs(values) < TINY, np.float32(0), values)
+    total, rows = np.float32(0), range(len(matrix))
+    for places in orders.T:
+        a, b = flush(matrix[rows, places]), flush(vectors[:, places])
+        if fused:  # a product of two float32 numbers is exact in float64
+            total = flush((a.astype(float) * b + total).astype(np.float32))
+        else:
+            total = flush(total + flush(a * b))
+    return total
 
 
 def in_torch(weights, pairs):
@@ -98,20 +80,17 @@ def in_torch(weights, pairs):
 
 def refuted(weights, intervals, generator):
     """What is wrong with an accepted network: "" if nothing is found."""
-    W_hh = weights["rnn.weight_hh_l0"]
-    v = np.array(split(W_hh.tolist())[1], float)
+    v = np.array(split(weights[WEIGHTS[1]].tolist())[1], float)
     intervals = np.array(intervals, float)
-    rows = ROWS if len(W_hh) < 50 else 4
-    pairs = STREAMS[generator.integers(len(STREAMS), size=rows)]
+    pairs = STREAMS[generator.integers(len(STREAMS), size=ROWS)]
     for fused in (False, True):
         for flushed in (False, True):
             run = emulate(weights, pairs, generator, fused, flushed)
             if problem := misbehaves(pairs, *run, v, intervals):
                 return f"{problem}, fused {fused}, flushed {flushed}"
-    word = STREAMS[generator.integers(len(STREAMS), size=rows)]
-    pairs = np.tile(word, (1, -(-LONG // word.shape[1]), 1))
+    pairs = np.tile(pairs, (1, -(-LONG // pairs.shape[1]), 1))
     problem = misbehaves(pairs, *in_torch(weights, pairs), v, intervals)
-    return f"{problem} in torch" if problem else ""
+    return f"{problem}, in torch" if problem else ""
 
 
 def misbehaves(pairs, logits, states, v, intervals):
@@ -126,14 +105,87 @@ def misbehaves(pairs, logits, states, v, intervals):
     return "" if ((low - room <= s) & (s <= high + room)).all() else "s is outside"
 
 
-# Families: each draws a network with a knob that, turned far enough, breaks the proof.
+# Families: each takes six weights, and gives them changed by a strength t from 0 to 1.
 
 
-def pack(W_ih, W_hh, b_ih, b_hh, w, c):
-    """Weights by name, in float32; what overflows becomes the largest number."""
-    limit = np.finfo(np.float32).max
-    values = (np.clip(x, -limit, limit) for x in (W_ih, W_hh, b_ih, b_hh, w, c))
-    return {name: value.astype(np.float32) for name, value in zip(WEIGHTS, values)}
+def everything(weights, generator):
+    """Every weight moves by its own size, or by that of its matrix: conditions 1 to 3."""
+    moves = [generator.normal(size=x.shape) * generator.choice((abs(x), abs(x).max() + 0 * x))
+             for x in weights]
+    return lambda t: [x + t * move for x, move in zip(weights, moves)]
+
+
+def logits(weights, generator):
+    """The logits come nearer to zero: condition 3."""
+    shift = generator.choice([-64.0, 64.0]) * abs(weights[5])
+    return lambda t: [*weights[:5], weights[5] + t * shift]
+
+
+def rest(weights, generator):
+    """The recurrent matrix moves away from rank one: condition 4."""
+    rest = generator.normal(size=weights[1].shape)
+    rest *= generator.random(rest.shape) < generator.uniform(0, 1)
+    return lambda t: [weights[0], weights[1] + t * rest, *weights[2:]]
+
+
+def size(weights, generator):
+    """All units become so large, or so small, that float32 ends: condition 5, flushing."""
+    W_ih, W_hh, b_ih, b_hh, w, c = weights
+    sign = generator.choice([-256, 256])
+
+    def changed(t):
+        factor = 2.0 ** (sign * t)
+        return W_ih * factor, W_hh, b_ih * factor, b_hh * factor, w / factor, c
+
+    return changed
+
+
+def cancellation(weights, generator):
+    """Terms that cancel grow, in s or in the logit: two twins of a unit. Rounding."""
+    W_ih, W_hh, b_ih, b_hh, w, c = weights
+    unit, in_s = generator.integers(len(b_ih)), generator.integers(2)
+    units = [*range(len(b_ih)), unit, unit]
+    twins = 2.0**28 * np.array([1.0, -1.0])
+    u = W_hh[units, unit] / abs(W_hh[:, unit]).max()
+
+    def changed(t):
+        recurrent = np.hstack((W_hh[units], t * in_s * np.outer(u, twins)))
+        output = np.hstack((w, t * (1 - in_s) * twins[None]))
+        return W_ih[units], recurrent, b_ih[units], b_hh[units], output, c
+
+    return changed
+
+
+FAMILIES = {"weights moved": everything, "logits near zero": logits,
+            "rank one and a rest": rest, "float32's ends": size,
+            "terms that cancel": cancellation}
+
+
+def attack(family, block):
+    """Row of the table: at least BLOCK networks of a family, judged, and attacked."""
+    generator = np.random.default_rng([list(FAMILIES).index(family), block])
+    counts = Counter(dict.fromkeys(("tried", "accepted", "crashed", "wrong"), 0))
+
+    def accepts(weights):
+        limit = np.finfo(np.float32).max
+        weights = {name: np.clip(w, -limit, limit).astype(np.float32)
+                   for name, w in zip(WEIGHTS, weights)}
+        counts["tried"] += 1
+        try:
+            verdict = prove({name: w.tolist() for name, w in weights.items()})
+        except Exception as error:  # a crash, of any kind
+            counts["crashed"] += 1
+            print(family, block, counts["tried"], repr(error))
+            return False
+        counts["accepted"] += verdict.proven
+        if verdict.proven and (problem := refuted(weights, verdict.intervals, generator)):
+            counts["wrong"] += 1
+            print(family, block, counts["tried"], problem)
+        return verdict.proven
+
+    while counts["tried"] < BLOCK:
+        to_the_edge(FAMILIES[family](trained(generator), generator), accepts)
+    return {"family": family, "block": block, **counts}
 
 
 def trained(generator):
@@ -143,169 +195,6 @@ def trained(generator):
     train_network(part1, seed, path=path)
     weights = load(path, part=1)[1]["state_dict"]
     return [weights[name].double().numpy() for name in WEIGHTS]
-
-
-def handmade(generator, gap=1.0, copies=1, cancel=(0.0, 0.0)):
-    """A random network that adds: step functions of x₁ + x₂ + s at 0, 1 and 2.
-
-    s is `gap` for a carry, plus an offset. Each step is two ramps, and the units are
-    split into copies, scaled, shuffled and mirrored at random. With `cancel`, each has
-    two twins of so much weight in s and in the logit, which cancel but for rounding.
-    """
-    offset = generator.choice([0.0, generator.uniform(0, 0.5)])
-    kinks = offset + gap * generator.uniform(0.02, 0.45) * np.array([1.0, -1.0])
-    kinks = (np.arange(3)[:, None] + kinks + [0, gap]).ravel()
-    slope = 1 / (kinks[1] - kinks[0])
-    signs = np.tile([1.0, -1.0], 3)
-    v = np.append(gap * signs * [0, 0, 1, 1, 0, 0], offset)
-    height = generator.uniform(0.1, 10)
-    w = np.append(2 * height * signs * [1, 1, -1, -1, 1, 1], 0)
-    u, d = np.append(np.full(6, slope), 0), np.append(-slope * kinks, 1)
-    twin = np.append(np.zeros(7 * copies), np.tile([1, -1], 7 if any(cancel) else 0))
-    unit = np.repeat(range(7), copies)
-    unit = np.append(unit, np.repeat(range(7), 2))[: len(twin)]
-    share = np.where(twin, 0, generator.uniform(0.5, 2, len(unit)))
-    share /= np.bincount(unit, share)[unit]
-    scale = np.where(twin, 1, np.exp(generator.normal(0, 1, len(unit))))
-    v, w = (x[unit] * share + c * twin for x, c in zip((v, w), cancel))
-    u, d = u[unit] * scale, d[unit] * scale
-    first = generator.uniform(0, 1, len(unit)) * d
-    side = generator.choice([-1.0, 1.0])
-    shuffled = generator.permutation(len(unit))
-    return [
-        np.outer(u, [1, 1])[shuffled],
-        np.outer(side * u, side * v / scale)[shuffled][:, shuffled],
-        first[shuffled],
-        (d - first)[shuffled],
-        (w / scale)[None, shuffled],
-        -generator.uniform(0.8, 1.2, 1) * height,
-    ]
-
-
-def either(generator):
-    return trained(generator) if generator.random() < 0.5 else handmade(generator)
-
-
-def scaled(weights, factors):
-    """The same function, with every unit times its own factor."""
-    W_ih, W_hh, b_ih, b_hh, w, c = weights
-    W_hh = factors[:, None] * W_hh / factors
-    return W_ih * factors[:, None], W_hh, b_ih * factors, b_hh * factors, w / factors, c
-
-
-def all_weights(weights, generator):
-    """Every weight moves, by its own size or by that of its matrix."""
-    moves = []
-    for x in weights:
-        sizes = abs(x), abs(x).max() + 0 * x
-        moves.append(generator.normal(size=x.shape) * generator.choice(sizes))
-    return lambda t: pack(*(x + t * move for x, move in zip(weights, moves)))
-
-
-def recurrent_rest(weights, generator):
-    """The recurrent matrix moves away from rank one."""
-    rest = generator.normal(size=weights[1].shape)
-    rest *= generator.random(rest.shape) < generator.uniform(0, 1)
-    return lambda t: pack(weights[0], weights[1] + t * rest, *weights[2:])
-
-
-def powers_of_two(weights, generator):
-    """Every unit times its own power of two."""
-    exponents = generator.normal(size=len(weights[2]))
-    return lambda t: pack(*scaled(weights, np.exp2(np.round(256 * t * exponents))))
-
-
-def size(weights, generator, sign=1):
-    """All units, or the logit, so large or small that float32 ends."""
-    units = generator.random() < 0.7
-    ones = np.ones(len(weights[2]))
-
-    def network(t):
-        factor = 2 ** (256 * sign * t)
-        if units:
-            return pack(*scaled(weights, factor * ones))
-        return pack(*weights[:4], *(x * factor for x in weights[4:]))
-
-    return network
-
-
-def closeness(generator):
-    """Intervals that nearly touch."""
-    seed = generator.integers(2**32)
-    return lambda t: pack(*handmade(np.random.default_rng(seed), min(1, 2**-16 / t)))
-
-
-def cancellation(generator):
-    """Larger and larger terms that cancel, in s or in the logit."""
-    seed, which = generator.integers(2**32), generator.permutation([0.0, 2.0**28])
-    return lambda t: pack(
-        *handmade(np.random.default_rng(seed), cancel=t * which)
-    )
-
-
-def output_bias(weights, generator):
-    """Logits nearer and nearer to zero."""
-    shift = generator.choice([-64.0, 64.0]) * abs(weights[5])
-    return lambda t: pack(*weights[:5], weights[5] + t * shift)
-
-
-def any_weights(generator):
-    """Weights of all sizes, not made to add; some are zero."""
-    hidden = generator.integers(1, 13)
-    shapes = (hidden, 2), (hidden, hidden), (hidden,), (hidden,), (1, hidden), (1,)
-    lowest = generator.choice([-40, -2])
-    highest = generator.choice([2, 38.5])
-
-    def draw(shape):
-        values = 10 ** generator.uniform(lowest, highest, shape)
-        return values * generator.choice([-1, 0, 1], shape, p=[0.45, 0.1, 0.45])
-
-    weights = pack(*map(draw, shapes))
-    return lambda t: weights
-
-
-FAMILIES = {  # name: (blocks, drawing a network with a knob)
-    "trained, weights moved": (6, lambda g: all_weights(trained(g), g)),
-    "handmade, weights moved": (6, lambda g: all_weights(handmade(g), g)),
-    "rank one and a rest": (4, lambda g: recurrent_rest(either(g), g)),
-    "units times powers of two": (4, lambda g: powers_of_two(either(g), g)),
-    "sums that nearly overflow": (4, lambda g: size(either(g), g)),
-    "states that nearly vanish": (4, lambda g: size(either(g), g, -1)),
-    "intervals that nearly touch": (4, closeness),
-    "terms that cancel": (4, cancellation),
-    "logits near zero": (4, lambda g: output_bias(either(g), g)),
-    "50 to 200 units": (1, lambda g: all_weights(handmade(g, 1, g.integers(8, 29)), g)),
-    "weights of all sizes": (10, any_weights),
-}
-
-
-def attack(family, block):
-    """Row of the table: at least BLOCK networks of a family, judged, and attacked."""
-    generator = np.random.default_rng([list(FAMILIES).index(family), block])
-    counts = Counter(dict.fromkeys(("tried", "accepted", "crashed", "wrong"), 0))
-    slowest = 0.0
-
-    def accepts(weights):
-        nonlocal slowest
-        counts["tried"] += 1
-        start = time.perf_counter()
-        try:
-            verdict = prove({name: w.tolist() for name, w in weights.items()})
-        except Exception as error:  # a crash, of any kind
-            counts["crashed"] += 1
-            print(family, block, counts["tried"], repr(error))
-            return False
-        slowest = max(slowest, time.perf_counter() - start)
-        counts["accepted"] += verdict.proven
-        problem = verdict.proven and refuted(weights, verdict.intervals, generator)
-        if problem:
-            counts["wrong"] += 1
-            print(family, block, counts["tried"], problem)
-        return verdict.proven
-
-    while counts["tried"] < BLOCK:
-        to_the_edge(FAMILIES[family][1](generator), accepts)
-    return {"family": family, "block": block, **counts, "slowest": f"{slowest:.2f}"}
 
 
 def to_the_edge(network, accepts):
@@ -320,5 +209,5 @@ def to_the_edge(network, accepts):
 
 if __name__ == "__main__":
     arguments = parse(__doc__)
-    jobs = [(name, block) for name in FAMILIES for block in range(FAMILIES[name][0])]
+    jobs = [(family, block) for family in FAMILIES for block in range(BLOCKS)]
     sweep("attack.csv", ["family", "block"], attack, jobs, arguments.jobs)
