@@ -55,11 +55,10 @@ def check(digits, expected):
 
 def default_model(part):
     """Path of the network trained last, runs/partN.pt, or else of the one shipped."""
-    trained = Path("runs", f"part{part}.pt")
-    shipped = SHIPPED / trained.name
+    trained, here = Path("runs", f"part{part}.pt"), Path.cwd()
     if trained.exists():
         return trained
-    here = Path.cwd()
+    shipped = SHIPPED / trained.name
     return shipped.relative_to(here) if shipped.is_relative_to(here) else shipped
 
 

@@ -285,7 +285,7 @@ def prepare_device(name="auto"):
 
 @contextlib.contextmanager
 def user_errors(parser):
-    """Context of a script: what goes wrong in it ends it with a sentence and status 2."""
+    """Context of a script: what goes wrong is a sentence, and ends it with status 2."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed, as by 2>&-
             setattr(sys, name, open(os.devnull, "w"))

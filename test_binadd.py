@@ -338,7 +338,8 @@ class Shipped(unittest.TestCase):
         """Traced at one length, or scripted, a network is right at another, too."""
         for part in (1, 2):
             model, _ = models.load(SHIPPED[part], part)
-            inputs, sums = batch([(180, 23), (77, 178)], 17, model.order, model.precision)
+            pairs = [(180, 23), (77, 178)]
+            inputs, sums = batch(pairs, 17, model.order, model.precision)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # both are deprecated
                 forms = torch.jit.script(model), torch.jit.trace(model, inputs[:, :5])
@@ -530,7 +531,7 @@ class Training(unittest.TestCase):
                 rows = list(csv.DictReader(file))
             total, right = (Counter(row["variant"] for row in rows if test(row))
                             for test in (bool, good))
-            found = {variant: f"{right[variant]} of {n}" for variant, n in total.items()}
+            found = {name: f"{right[name]} of {total[name]}" for name in total}
             source = inspect.getsource(settings)
             said = re.findall(r",  # (.+): (\d+ of \d+)\n", source)
             self.assertGreater(len(said), 3)
@@ -784,8 +785,8 @@ class Scripts(TemporaryFolder):
 
     def test_whatever_goes_wrong_is_a_sentence_and_status_2(self):
         """Status 1 is for certify.py alone, and for what is not proven."""
-        for error in (UserError("x"), OSError(28, "x"), BrokenPipeError(), MemoryError(),
-                      RuntimeError("can't start new thread"), KeyError("x")):
+        for error in (UserError("x"), OSError(28, "x"), BrokenPipeError(),
+                      MemoryError(), RuntimeError("can't start new thread"), KeyError("x")):
             def fail():
                 with patch.multiple(sys, **streams):
                     with models.user_errors(argparse.ArgumentParser()):

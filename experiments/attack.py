@@ -41,7 +41,8 @@ def emulate(weights, pairs, generator, fused, flushed):
     W_ih, W_hh, b_ih, b_hh, w, c = (weights[name] for name in WEIGHTS)
     cells = np.hstack((W_ih, b_ih[:, None], b_hh[:, None], W_hh))
     output = np.hstack((c[:, None], w))
-    orders = [generator.permuted(np.indices(m.shape)[1], axis=1) for m in (cells, output)]
+    orders = [generator.permuted(np.indices(matrix.shape)[1], axis=1)
+              for matrix in (cells, output)]
     ones = np.ones((len(pairs), 2), np.float32)
     state, logits, states = np.zeros((len(pairs), len(W_hh)), np.float32), [], []
     with np.errstate(all="ignore"):
@@ -57,7 +58,7 @@ def emulate(weights, pairs, generator, fused, flushed):
 def add_up(matrix, vectors, orders, fused, flushed):
     """Products (B, H) of a float32 matrix (H, K) with vectors (B, K)."""
     def flush(values):
-        return np.where(abs(values) < TINY, np.float32(0), values) if flushed else values
+        return np.where(flushed & (abs(values) < TINY), np.float32(0), values)
 
     total, rows = np.float32(0), range(len(matrix))
     for places in orders.T:
@@ -109,9 +110,11 @@ def misbehaves(pairs, logits, states, v, intervals):
 
 
 def everything(weights, generator):
-    """Every weight moves by its own size, or by that of its matrix: conditions 1 to 3."""
-    moves = [generator.normal(size=x.shape) * generator.choice((abs(x), abs(x).max() + 0 * x))
-             for x in weights]
+    """Every weight moves, by its own size or by its matrix's: conditions 1 to 3."""
+    moves = []
+    for x in weights:
+        sizes = abs(x), abs(x).max() + 0 * x
+        moves.append(generator.normal(size=x.shape) * generator.choice(sizes))
     return lambda t: [x + t * move for x, move in zip(weights, moves)]
 
 
@@ -129,7 +132,7 @@ def rest(weights, generator):
 
 
 def size(weights, generator):
-    """All units become so large, or so small, that float32 ends: condition 5, flushing."""
+    """All units become too large or too small for float32: condition 5, flushing."""
     W_ih, W_hh, b_ih, b_hh, w, c = weights
     sign = generator.choice([-256, 256])
 
@@ -178,7 +181,8 @@ def attack(family, block):
             print(family, block, counts["tried"], repr(error))
             return False
         counts["accepted"] += verdict.proven
-        if verdict.proven and (problem := refuted(weights, verdict.intervals, generator)):
+        problem = verdict.proven and refuted(weights, verdict.intervals, generator)
+        if problem:
             counts["wrong"] += 1
             print(family, block, counts["tried"], problem)
         return verdict.proven
