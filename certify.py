@@ -110,7 +110,7 @@ class Progress:
     """Shows the share that is done: as a bar on a terminal, else a line a tenth."""
 
     def __init__(self):
-        self.start, self.tenth = time.perf_counter(), 0
+        self.start, self.tenth = time.perf_counter(), -1  # so that the first is shown
 
     def __call__(self, share):
         left = (time.perf_counter() - self.start) * (1 - share) / share
