@@ -211,7 +211,7 @@ def ask(folder, name, definitions):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     add = parser.add_argument
     add("--model", type=Path, help="default: runs/part1.pt, or else the shipped one")
     add("--export", type=Path, metavar="FILE.v", help="write the Coq file, and stop")
