@@ -8,7 +8,6 @@ The theorems stand in proof/part1.py and proof/part2.py. Status 0 if proven, 1 i
 """
 
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
@@ -76,8 +75,7 @@ def try_to_draw(weights, verdict, picture):
 def certify_part2(model, weights, device):
     """Run every case of Part 2, and print what is proven; True if all of it is."""
     try:
-        workers = cores() if device.type == "cpu" else 1
-        result = part2.exhaust(weights, device, workers=workers, report=Progress())
+        result = part2.exhaust(weights, device, report=Progress())
     except ValueError as error:
         print(f"not proven: {error}")
         return False
@@ -95,15 +93,6 @@ def certify_part2(model, weights, device):
     print(f"margin    {result.margin:.4f}, of the least logit, after rounding errors")
     print(f"rounding  no float64 logit is off by more than {result.bound:.1e}")
     return not result.unproven
-
-
-def cores():
-    """Number of cores that this process may use, of all that the machine has."""
-    if hasattr(os, "process_cpu_count"):  # of Python 3.13
-        return os.process_cpu_count()
-    if hasattr(os, "sched_getaffinity"):  # of Linux
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
 
 
 class Progress:

@@ -5,7 +5,6 @@ What needs a program or a package that is not installed is skipped by name.
 
 import json
 import math
-import os
 import re
 import runpy
 import shutil
@@ -396,10 +395,8 @@ class Certify(TemporaryFolder):
             (3, 1, "\nnot proven: 3 of 9 cases\n"),
         ):
             result = part2.Exhaustion(9, unproven, 0.5, 0.01, worst)
-            with (patch("proof.part2.exhaust", return_value=result) as exhaust,
-                  patch("certify.cores", return_value=3)):
+            with patch("proof.part2.exhaust", return_value=result):
                 found = self.certify("--part", 2, "--model", SHIPPED[2])
-            self.assertEqual(exhaust.call_args.kwargs["workers"], 3)
             self.assertEqual((found[0], found[2]), (status, ""))
             self.assertIn(words, found[1])
             self.assertNotIn("counterexample", found[1])  # as 0 + 1 is right
@@ -420,13 +417,6 @@ class Certify(TemporaryFolder):
         done = script("certify.py", folder=self.folder, **environment)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("\nwrote ", done.stdout)
-
-    @unittest.skipUnless(hasattr(os, "sched_setaffinity"), "needs Linux")
-    def test_workers_are_the_cores_that_it_may_use(self):
-        allowed = os.sched_getaffinity(0)
-        self.addCleanup(os.sched_setaffinity, 0, allowed)
-        os.sched_setaffinity(0, {min(allowed)})
-        self.assertEqual(certify.cores(), 1)
 
     def test_small_encodings_can_show_the_help(self):
         status, output, errors = self.main(certify.main, "--help")

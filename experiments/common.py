@@ -68,7 +68,7 @@ def measure_curve(*arguments):
 def parse(description, **numbers):
     """Command line of an experiment: --jobs, and whole numbers by name and default."""
     parser = argparse.ArgumentParser(
-        description=(description or "").partition("\n")[0],
+        description=description.splitlines()[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     for name, default in {"jobs": 2, **numbers}.items():

@@ -20,9 +20,9 @@ from common import BLUE, ORANGE, ROOT, new_figure, save_figure, write_rows
 
 import torch
 
-from deploy import read
 from models import SynchronousAdder, load, prepare_device
 from proof.part1 import prove, split
+from deploy import read
 
 SIZES = (1, 4, 16, 64, 256, 1024)
 LENGTH = 64  # digits of a piece
@@ -179,7 +179,7 @@ def draw(rows):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--largest", type=int, default=8, help="8: to 10^8 digits")
     largest = parser.parse_args().largest
     prepare_device("cpu")
