@@ -5,9 +5,7 @@ updates its hidden state h, which is all of its memory and starts at 0:
 
     h <- relu(W_ih x + b_ih + W_hh h + b_hh),    logit = w·h + c: digit 1 if above 0.
 
-What helps them to learn is in here too, so that the training loop can be plain: noise,
-starting weights, and constraints as parametrizations. A checkpoint holds plain weights
-without any of it.
+What helps them to learn is in here too, so that the training loop can be plain.
 
 Shapes: B batch, T time steps, H hidden units.
 """
@@ -19,7 +17,6 @@ import os
 import sys
 import time
 import uuid
-import warnings
 from operator import attrgetter
 from pathlib import Path
 
@@ -223,12 +220,9 @@ def load(path, part, device="cpu"):
     if not Path(path).is_file():
         raise UserError(f"{path} does not exist, or is no file;"
                         f" python train_part{part}.py trains a network.")
-    with open(path, "rb") as file:
-        content = io.BytesIO(file.read(2**24))  # ours take 3 to 45 kB
+    content = io.BytesIO(Path(path).read_bytes())
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of other pickle protocols
-            checkpoint = torch.load(content, map_location="cpu", weights_only=True)
+        checkpoint = torch.load(content, map_location="cpu", weights_only=True)
         if "state_dict" not in checkpoint:
             checkpoint = {"state_dict": checkpoint}
         model = MODELS[part](len(checkpoint["state_dict"][WEIGHTS[2]]), 0.0, False)
