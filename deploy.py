@@ -103,7 +103,8 @@ def parse(parser):
     if arguments.part == 2 and max(a, b).bit_length() > DIGITS:
         parser.error(f"Part 2 remembers numbers of {DIGITS} binary digits, to 65535;"
                      " Part 1 adds any length: leave out --part.")
-    typed = {int(f"0{word}") for word in sys.argv if set(word) <= {"0", "1"}}
+    short = [word for word in sys.argv if len(word) < 99]
+    typed = {int(f"0{word}") for word in short if set(word) <= {"0", "1"}}
     if max(a, b) > 1 and {a, b} <= typed:
         print(f"note: read as decimal; for binary, write 0b{a} 0b{b}", file=sys.stderr)
     return arguments
