@@ -241,6 +241,12 @@ def random_network(hidden):
     return dict(zip(models.WEIGHTS, values))
 
 
+def state_of(net, h, D):
+    """State of part2.Network with these units, each off by D at most."""
+    h = torch.tensor(h, dtype=torch.float64)[:, None]
+    return [h, (h + D / net.unit).float()]
+
+
 class Part2(unittest.TestCase):
     """All cases are run, and no evaluation is further off than the bounds say."""
 
@@ -294,12 +300,16 @@ class Part2(unittest.TestCase):
             columns = torch.randint(3, (12,)).tolist()
             order = torch.randperm(8).tolist()
             for number, start in product((Fraction, float), (0.0, 0.25)):
-                state, h = torch.full((2, 5, 1), start).double(), [0] * 5  # off by D
+                state, h = state_of(net, [start] * 5, start), [0] * 5  # off by D
                 for n in columns:
                     state = net.step(state, n)
                     logit, bound = (Fraction(x.item()) for x in net.logits(state))
+                    off = [Fraction(x.item()) for x in state[0]]
                     h = [max(0, total(*zip(row, h), (n, column), (1, b), (1, b_)))
                          for row, (column, _), b, b_ in zip(W_hh, W_ih, b_ih, b_hh)]
+                    for x, y, S in zip(h, off, state[1]):
+                        B = abs(Fraction(x) - y) / Fraction(net.unit)
+                        self.assertLessEqual(B, Fraction(S.item()) - y)
                     distance = abs(Fraction(total(*zip(w, h), (1, c))) - logit)
                     self.assertLessEqual(distance, bound)
                     largest = max(largest, distance / bound * (start == 0))
@@ -311,10 +321,9 @@ class Part2(unittest.TestCase):
         weights = dict(zip(models.WEIGHTS, values))
         net = part2.Network(weights, "cpu", rigorous=True)
         for D, expected in ((1.0, 0.5), (0.25, 0.0)):  # of h = 0, so a = -0.5
-            state = torch.tensor([0.0, D]).double().view(2, 1, 1)
-            h, after = net.step(state, 0).flatten().tolist()
-            self.assertEqual(h, 0)
-            self.assertTrue(expected <= after < expected + 1e-9)
+            h, S = net.step(state_of(net, [0.0], D), 0)
+            self.assertEqual(h.item(), 0)
+            self.assertTrue(expected <= S.item() * net.unit < expected + 1e-4)
 
     def test_nan_and_overflow_prove_nothing(self):
         """States that overflow gave NaN, which counted as right."""
