@@ -325,15 +325,54 @@ class Part2(unittest.TestCase):
             self.assertEqual(h.item(), 0)
             self.assertTrue(expected <= S.item() * net.unit < expected + 1e-4)
 
+    def test_float32_bounds_are_rounded_up(self):
+        """They are what the theorem says, in fractions, or more; and not much more."""
+        near, most = 0, 0
+        for k in range(300):
+            H = 1 + k % 4
+            scale = 2.0 ** torch.randint(-70, 40, (H, 1)) if k % 3 else torch.ones(H, 1)
+            weights = random_network(H)
+            for name, factor in ((W_IH, scale), (W_HH, scale / scale.T),
+                                 (B_IH, scale[:, 0]), (B_HH, scale[:, 0])):
+                weights[name] = weights[name] * factor
+            h = scale.double() * torch.rand(H, 1, dtype=torch.float64)
+            W, column = weights[W_HH].double(), weights[W_IH].double()[:, :1]
+            weights[B_IH] = -(W @ h + column)[:, 0].float() - weights[B_HH]  # a near 0
+            net = part2.Network(weights, "cpu", rigorous=True)
+            for _ in range(3):  # of Newton's, until h is as float64 allows
+                a = torch.addmm(*net.steps[1][0], h)
+                h = (h - torch.linalg.solve(W, a)).relu()
+            h += torch.randint(-40, 41, (H, 1)) * 2.0**-52 * h
+            S = (h * (1 + 9 * torch.rand(H, 1))).float() * (1 + 2**-22)
+            a = torch.addmm(*net.steps[1][0], h)
+            _, after = net.step([h, S], 1)
+            unit = Fraction(2 * (H + 4), 2**53 - H - 4)
+            for i in range(H):
+                terms = W[i].abs().tolist(), S[:, 0].tolist()
+                d = [column[i].item(), weights[B_IH][i].item(), weights[B_HH][i].item()]
+                e = ((1 + unit / 2) * part1.dot(*(map(Fraction, x) for x in terms))
+                     + sum(abs(Fraction(x)) for x in d))
+                exact = Fraction(a[i].item())
+                B = e if exact > 0 else max(0, e + exact / unit)
+                found = Fraction(after[i].item()) - max(0, exact)
+                self.assertGreaterEqual(found, B)
+                most = max(most, (found - B) / (e + max(0, exact)))
+                near += 0 < B < e
+        self.assertGreater(near, 20)  # where rounding decides
+        self.assertLess(most, 2e-4)
+
     def test_nan_and_overflow_prove_nothing(self):
         """States that overflow gave NaN, which counted as right."""
         weights = {**random_network(4), W_HH: torch.full((4, 4), 1e30),
                    B_IH: torch.ones(4), W_OUT: torch.tensor([[1.0, -1.0, 0.0, 0.0]])}
-        for rigorous in (True, False):
+        unread = {name: weight.clone() for name, weight in random_network(4).items()}
+        unread[W_HH][:, 0] = unread[W_OUT][0, 0] = 0  # but 0 times infinity is NaN
+        unread[W_HH][0, 0] = unread[B_IH][0] = 3e38
+        for mutant, rigorous in product((weights, unread), (True, False)):
             with patch("proof.part2.DIGITS", 5):
-                result = part2.exhaust(weights, rigorous=rigorous, block=3)
+                result = part2.exhaust(mutant, rigorous=rigorous, block=3)
             self.assertEqual(result.unproven, result.cases)
-            self.assertTrue(math.isnan(result.margin))
+            self.assertFalse(math.isfinite(result.margin))
             self.assertTrue(math.isnan(result.worst[0][0]))
         worst = min([(-1.0, ()), (math.nan, ())], key=part2._worst_first)
         self.assertTrue(math.isnan(worst[0]))
