@@ -3,15 +3,19 @@
 What needs a program or a package that is not installed is skipped by name.
 """
 
+import io
 import json
 import math
+import os
 import re
 import runpy
 import shutil
+import subprocess
 import sys
 import tempfile
 import unittest
 from collections import Counter
+from contextlib import redirect_stderr, redirect_stdout
 from fractions import Fraction
 from functools import partial
 from itertools import product
@@ -409,16 +413,59 @@ class Certify(TemporaryFolder):
             self.assertIn("\nproven ", output)
             self.assertRegex(errors, r"^no picture: \S+ was not written \(.+\)\n$")
 
-    def test_a_network_that_is_not_proven_gets_a_counterexample(self):
-        model = network({**shipped(1), B_OUT: torch.tensor([4.0])})
-        path = self.folder / "part1.pt"
-        models.save(model, path, 1, 0.5, 0)
-        status, output, errors = self.certify("--model", path)
-        self.assertEqual((status, errors), (1, ""))
-        self.assertRegex(output, "\nnot proven: . of the eight checks fail")
-        numbers = re.search("python deploy.py (.*)\n", output)[1].split()
-        _, shown, _ = self.main(deploy.main, "--model", path, *numbers)
-        self.assertRegex(shown, r"accuracy  \d\d?\.")  # not 100.00 %
+    def test_a_counterexample_can_be_pasted(self):
+        """The printed line, in a shell, in the same folder, shows a wrong digit."""
+        self.addCleanup(os.chdir, Path.cwd())
+        os.chdir(self.folder)
+        worst = part2.Exhaustion(9, 3, -1.0, 0.01, [(math.nan, (0,) * 15 + (1,))])
+        for part, name in ((1, "@it's $HOME.pt"), (2, "-2.pt"), (1, "runs/part1.pt")):
+            model, _ = models.load(SHIPPED[part], part)
+            model.output.bias.data += 40
+            Path(name).parent.mkdir(exist_ok=True)
+            models.save(model, name, 1, 0.5, 0)
+            with patch("proof.part2.exhaust", return_value=worst):
+                found = self.certify("--part", part, f"--model={name}")
+            self.assertEqual((found[0], found[2]), (1, ""))
+            self.assertRegex(found[1], "\nnot proven: (. of the eight checks fail|3 of)")
+            place, line = re.search(r"of value 2\^(\d+)\) .*\n(.*)\n", found[1]).groups()
+            self.assertEqual("--model" in line, "runs" not in name)
+            done = subprocess.run(line, shell=True, capture_output=True, text=True,
+                                  timeout=170)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertRegex(done.stdout, r"\naccuracy  \d\d?\.")  # not 100.00 %
+            output, exact = (int(re.search(rf"\n{word} .* = (\w+)\n", done.stdout)[1], 0)
+                             for word in ("output", "exact"))
+            self.assertTrue((output ^ exact) >> int(place) & 1)
+
+    def test_a_command_quotes_what_a_shell_would_read(self):
+        words = ["--model=C:\\my nets\\a&b.pt", "0x1"]
+        for name, first in (("nt", '"{}"'), ("posix", "'{}'")):
+            with patch("os.name", name):
+                quoted = [certify.quote(word) for word in words]
+            self.assertEqual(quoted, [first.format(words[0]), words[1]])
+
+    def test_printed_bounds_are_bounds(self):
+        numbers = 0.675998, 4.6943, -0.0417, 1.0, 1e-9 / 3, Fraction(-2, 3)
+        for number, digits in product(numbers, (2, 4, 6)):
+            low, high = (rounded(number, digits)
+                         for rounded in (certify.round_down, certify.round_up))
+            texts = [f"{end:.{digits}g}" for end in (low, high)]
+            low, high = map(Fraction, texts)
+            self.assertTrue(low <= Fraction(number) <= high)
+            self.assertLess(high - low, abs(Fraction(number)) * Fraction(10, 10**digits))
+        self.assertEqual(f"{certify.round_down(0.675998, 4)}", "0.6759")
+        self.assertTrue(math.isnan(certify.round_down(math.nan, 4)))
+
+    def test_a_pipe_soon_learns_how_long_it_takes(self):
+        with redirect_stderr(io.StringIO()) as errors:
+            progress = certify.Progress()
+            for done in range(1, 1001):
+                progress(done / 1000)
+        shares = [float(line.split()[0]) for line in errors.getvalue().splitlines()]
+        self.assertEqual(shares, [1, *range(10, 101, 10)])
+        with redirect_stderr(None), redirect_stdout(io.StringIO()) as output:
+            certify.Progress()(1.0)  # where stderr is closed
+        self.assertEqual(output.getvalue(), "")
 
     def test_a_counterexample_is_wrong_by_itself_too(self):
         model = network(shipped(1))
@@ -447,7 +494,8 @@ class Certify(TemporaryFolder):
                 found = self.certify("--part", 2, "--model", SHIPPED[2])
             self.assertEqual((found[0], found[2]), (status, ""))
             self.assertIn(words, found[1])
-            self.assertNotIn("counterexample", found[1])  # as 0 + 1 is right
+            self.assertNotIn("deploy.py", found[1])  # as 0 + 1 is right
+            self.assertEqual("no counterexample found" in found[1], status == 1)
 
     def test_any_checkpoint_that_loads_gets_a_verdict(self):
         path = self.folder / "part1.pt"
