@@ -650,6 +650,20 @@ class Experiments(TemporaryFolder):
                 chosen = parallel.select(model, inputs, *proof, length=4, pieces=3)
                 self.assertEqual(chosen.int().tolist(), digits.tolist())
 
+    @needs_shipped
+    def test_carry_select_refuses_intervals_that_float64_cannot_tell_apart(self):
+        model, (zero, one), v = parallel.shipped()
+        inputs = torch.ones(9, 2)
+        lower, upper = sorted((zero, one))
+        for gap, refused in ((1e-9, False), (1e-18, True), (0, True)):
+            close = lower, (lower[1] + Fraction(gap), upper[1])
+            intervals = close if zero == lower else close[::-1]
+            if refused:
+                with self.assertRaisesRegex(models.UserError, "too close for float64"):
+                    parallel.select(model, inputs, intervals, v, length=4)
+            else:
+                parallel.select(model, inputs, intervals, v, length=4)
+
     def test_the_tables_say_what_the_results_say(self):
         for name in tables.TEXTS:
             text = (HERE / name).read_text(encoding="utf-8")
