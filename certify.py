@@ -8,52 +8,106 @@ The theorems stand in proof/part1.py and proof/part2.py. Status 0 if proven, 1 i
 """
 
 import argparse
+import math
+import os
+import re
+import shlex
+import shutil
 import sys
 import time
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from fractions import Fraction
 from pathlib import Path
 
+import torch
+
 from dataset import to_digits
-from deploy import add, check, default_model, describe
+from deploy import add, default_model, describe
 from models import fingerprint, load, prepare_device, user_errors
 from proof import part1, part2
 from proof.picture import draw
 from proof.search import find_counterexample
 
 
-def certify_part1(model, weights, picture):
+def certify_part1(model, path, weights, picture):
     """Print the verdict and the eight checks, and draw them; True if it is proven."""
     weights = {name: weight.tolist() for name, weight in weights.items()}
     verdict = part1.prove(weights)
     if verdict.proven:
-        print("proven    every digit of the sum of any two integers is right")
+        print("proven    every digit of the sum of any two non-negative integers",
+              "is right")
     else:
         print(f"not proven: {verdict.reason}")
-        print_counterexample(model)
+        found = find_counterexample(model)
+        print_counterexample(1, path, *(found or ()))
     if verdict.cases:
         print_cases(verdict)
         try_to_draw(weights, verdict, picture)
     return verdict.proven
 
 
-def print_counterexample(model):
-    found = find_counterexample(model)
-    if found:
-        a, b, place = found
-        print(f"counterexample: digit {place} (of value 2^{place}) is wrong in\n"
-              f"python deploy.py {a:#x} {b:#x}")
-    else:
+def print_counterexample(part, path, a=None, b=None, place=None):
+    """Print the command that shows a wrong digit, or that none was found."""
+    if a is None:
         print("no counterexample found: it may be right, or wrong beyond the search")
+    else:
+        print(f"counterexample: digit {place} (of value 2^{place}) is wrong in")
+        print(deploy_command(part, path, a, b))
+
+
+def deploy_command(part, path, a, b):
+    """Command that adds with this network from the current folder, to be pasted."""
+    python, script = sys.executable, Path(__file__).absolute().with_name("deploy.py")
+    found = shutil.which("python")
+    if found and os.path.normcase(found) == os.path.normcase(python):
+        python = "python"
+    here = Path.cwd()
+    script = script.relative_to(here) if script.is_relative_to(here) else script
+    words = [python, str(script)]
+    if part == 2:
+        words += ["--part", "2"]
+    default = default_model(part)
+    if not (default.exists() and os.path.samefile(path, default)):
+        words.append(f"--model={path}")  # in one word, as a path may start with - or @
+    if torch.cuda.is_available():
+        words += ["--device", "cpu"]  # a GPU rounds otherwise
+    return " ".join(map(quote, [*words, f"{a:#x}", f"{b:#x}"]))
+
+
+def quote(word):
+    """A word as a shell reads it. Windows knows double quotes only."""
+    if os.name != "nt":
+        return shlex.quote(word)
+    return word if re.fullmatch(r"[\w.:/\\=-]+", word) else f'"{word}"'
+
+
+def round_down(number, digits):
+    """Largest number of so many decimal digits that is not above another."""
+    return _rounded(number, digits, ROUND_FLOOR)
+
+
+def round_up(number, digits):
+    """Smallest number of so many decimal digits that is not below another."""
+    return _rounded(number, digits, ROUND_CEILING)
+
+
+def _rounded(number, digits, direction):
+    if not math.isfinite(number):
+        return number
+    ratio = Fraction(number)
+    context = Context(prec=digits, rounding=direction)
+    return float(context.divide(Decimal(ratio.numerator), Decimal(ratio.denominator)))
 
 
 def print_cases(verdict):
     """Print the two intervals, and the table of the eight checks."""
     print()
     for k, (low, high) in enumerate(verdict.intervals):
-        print(f"carry {k}   s in [{float(low):.6g}, {float(high):.6g}]")
+        print(f"carry {k}   s in [{round_down(low, 6):.6g}, {round_up(high, 6):.6g}]")
     print("\ncarry  reads  next s in                 of carry  logit in"
           "                  writes  holds")
     for case in verdict.cases:
-        image, logits = (f"[{float(low):10.5g}, {float(high):10.5g}]"
+        image, logits = (f"[{round_down(low, 6):10.6g}, {round_up(high, 6):10.6g}]"
                          for low, high in (case.image, case.logits))
         a, b = case.pair
         faults = ["s leaves the interval"] * (not case.stays)
@@ -72,7 +126,7 @@ def try_to_draw(weights, verdict, picture):
         print(f"no picture: {picture} was not written ({error})", file=sys.stderr)
 
 
-def certify_part2(model, weights, device):
+def certify_part2(model, path, weights, device):
     """Run every case of Part 2, and print what is proven; True if all of it is."""
     try:
         result = part2.exhaust(weights, device, report=Progress())
@@ -82,24 +136,37 @@ def certify_part2(model, weights, device):
     total = f"{4**part2.DIGITS} sums of two {part2.DIGITS}-digit numbers"
     if result.unproven:
         print(f"not proven: {result.unproven} of {result.cases} cases")
-        _, columns = result.worst[0]
-        a, b = part2.as_pair(columns)
-        digits = [to_digits(n, part2.DIGITS + 1, model.order) for n in (a, b, a + b)]
-        if check(add(model, *digits[:2]), digits[2])[0] < 100:
-            print(f"counterexample:\npython deploy.py --part 2 {a} {b}")
+        print_counterexample(2, path, *wrong_sum(model, result.worst))
     else:
         print(f"proven    all {total} are right, in any float64 evaluation")
     print(f"cases     {result.cases} sequences of column sums, for all {total}")
-    print(f"margin    {result.margin:.4f}, of the least logit, after rounding errors")
-    print(f"rounding  no float64 logit is off by more than {result.bound:.1e}")
+    margin = math.nextafter(result.margin, -math.inf)  # as its subtraction may round
+    margin, bound = round_down(margin, 4), round_up(result.bound, 2)
+    print(f"margin    {margin:.4g}, of the least logit, after rounding errors")
+    print(f"rounding  no float64 logit is off by more than {bound:.1e}")
     return not result.unproven
 
 
+def wrong_sum(model, worst):
+    """Two integers and the place of a wrong digit, or () if the worst are right."""
+    for _, columns in worst:
+        a, b = part2.as_pair(columns)
+        digits = [to_digits(n, part2.DIGITS + 1, model.order) for n in (a, b, a + b)]
+        output = add(model, *digits[:2])
+        for index, (found, exact) in enumerate(zip(output, digits[2])):
+            if found != exact:
+                return a, b, part2.DIGITS - index
+    return ()
+
+
 class Progress:
-    """Shows the share that is done: as a bar on a terminal, else a line a tenth."""
+    """Shows the share that is done and the time to go, on stderr.
+
+    A terminal gets a bar; a pipe or file a line at the first per cent and each tenth.
+    """
 
     def __init__(self):
-        self.start, self.tenth = time.perf_counter(), -1  # so that the first is shown
+        self.start, self.next = time.perf_counter(), 0.01
 
     def __call__(self, share):
         left = (time.perf_counter() - self.start) * (1 - share) / share
@@ -108,8 +175,8 @@ class Progress:
             bar = "#" * int(30 * share)
             end = "" if share < 1 else "\n"
             print(f"\r[{bar:<30}] {text} ", end=end, file=sys.stderr, flush=True)
-        elif int(10 * share) > self.tenth:
-            self.tenth = int(10 * share)
+        elif share >= self.next:
+            self.next = (int(10 * share) + 1) / 10
             print(text, file=sys.stderr, flush=True)
 
 
@@ -132,8 +199,8 @@ def main():
         print("model    ", describe(path, checkpoint))
         print(f"weights   {fingerprint(weights)[:16]}", flush=True)
         if part == 1:
-            return 1 - certify_part1(model, weights, arguments.picture)
-        return 1 - certify_part2(model, weights, device)
+            return 1 - certify_part1(model, path, weights, arguments.picture)
+        return 1 - certify_part2(model, path, weights, device)
 
 
 if __name__ == "__main__":

@@ -3,15 +3,19 @@
 What needs a program or a package that is not installed is skipped by name.
 """
 
+import io
 import json
 import math
+import os
 import re
 import runpy
 import shutil
+import subprocess
 import sys
 import tempfile
 import unittest
 from collections import Counter
+from contextlib import redirect_stderr, redirect_stdout
 from fractions import Fraction
 from functools import partial
 from itertools import product
@@ -241,6 +245,12 @@ def random_network(hidden):
     return dict(zip(models.WEIGHTS, values))
 
 
+def state_of(net, h, D):
+    """State of part2.Network with these units, each off by D at most."""
+    h = torch.tensor(h, dtype=torch.float64)[:, None]
+    return [h, (h + D / net.unit).float()]
+
+
 class Part2(unittest.TestCase):
     """All cases are run, and no evaluation is further off than the bounds say."""
 
@@ -294,12 +304,16 @@ class Part2(unittest.TestCase):
             columns = torch.randint(3, (12,)).tolist()
             order = torch.randperm(8).tolist()
             for number, start in product((Fraction, float), (0.0, 0.25)):
-                state, h = torch.full((2, 5, 1), start).double(), [0] * 5  # off by D
+                state, h = state_of(net, [start] * 5, start), [0] * 5  # off by D
                 for n in columns:
                     state = net.step(state, n)
                     logit, bound = (Fraction(x.item()) for x in net.logits(state))
+                    off = [Fraction(x.item()) for x in state[0]]
                     h = [max(0, total(*zip(row, h), (n, column), (1, b), (1, b_)))
                          for row, (column, _), b, b_ in zip(W_hh, W_ih, b_ih, b_hh)]
+                    for x, y, S in zip(h, off, state[1]):
+                        B = abs(Fraction(x) - y) / Fraction(net.unit)
+                        self.assertLessEqual(B, Fraction(S.item()) - y)
                     distance = abs(Fraction(total(*zip(w, h), (1, c))) - logit)
                     self.assertLessEqual(distance, bound)
                     largest = max(largest, distance / bound * (start == 0))
@@ -311,20 +325,58 @@ class Part2(unittest.TestCase):
         weights = dict(zip(models.WEIGHTS, values))
         net = part2.Network(weights, "cpu", rigorous=True)
         for D, expected in ((1.0, 0.5), (0.25, 0.0)):  # of h = 0, so a = -0.5
-            state = torch.tensor([0.0, D]).double().view(2, 1, 1)
-            h, after = net.step(state, 0).flatten().tolist()
-            self.assertEqual(h, 0)
-            self.assertTrue(expected <= after < expected + 1e-9)
+            h, S = net.step(state_of(net, [0.0], D), 0)
+            self.assertEqual(h.item(), 0)
+            self.assertTrue(expected <= S.item() * net.unit < expected + 1e-4)
+
+    def test_float32_bounds_are_rounded_up(self):
+        """They are what the theorem says, in fractions, or more; and not much more."""
+        near, most = 0, 0
+        for k in range(300):
+            H = 1 + k % 4
+            scale = 2.0 ** torch.randint(-70, 40, (H, 1)) if k % 3 else torch.ones(H, 1)
+            weights = random_network(H)
+            for name, factor in ((W_IH, scale), (W_HH, scale / scale.T),
+                                 (B_IH, scale[:, 0]), (B_HH, scale[:, 0])):
+                weights[name] = weights[name] * factor
+            h = scale.double() * torch.rand(H, 1, dtype=torch.float64)
+            W, column = weights[W_HH].double(), weights[W_IH].double()[:, :1]
+            weights[B_IH] = -(W @ h + column)[:, 0].float() - weights[B_HH]  # a near 0
+            net = part2.Network(weights, "cpu", rigorous=True)
+            for _ in range(3):  # of Newton's, until h is as float64 allows
+                a = torch.addmm(*net.steps[1][0], h)
+                h = (h - torch.linalg.solve(W, a)).relu()
+            h += torch.randint(-40, 41, (H, 1)) * 2.0**-52 * h
+            S = (h * (1 + 9 * torch.rand(H, 1))).float() * (1 + 2**-22)
+            a = torch.addmm(*net.steps[1][0], h)
+            _, after = net.step([h, S], 1)
+            unit = Fraction(2 * (H + 4), 2**53 - H - 4)
+            for i in range(H):
+                terms = W[i].abs().tolist(), S[:, 0].tolist()
+                d = [column[i].item(), weights[B_IH][i].item(), weights[B_HH][i].item()]
+                e = ((1 + unit / 2) * part1.dot(*(map(Fraction, x) for x in terms))
+                     + sum(abs(Fraction(x)) for x in d))
+                exact = Fraction(a[i].item())
+                B = e if exact > 0 else max(0, e + exact / unit)
+                found = Fraction(after[i].item()) - max(0, exact)
+                self.assertGreaterEqual(found, B)
+                most = max(most, (found - B) / (e + max(0, exact)))
+                near += 0 < B < e
+        self.assertGreater(near, 20)  # where rounding decides
+        self.assertLess(most, 2e-4)
 
     def test_nan_and_overflow_prove_nothing(self):
         """States that overflow gave NaN, which counted as right."""
         weights = {**random_network(4), W_HH: torch.full((4, 4), 1e30),
                    B_IH: torch.ones(4), W_OUT: torch.tensor([[1.0, -1.0, 0.0, 0.0]])}
-        for rigorous in (True, False):
+        unread = {name: weight.clone() for name, weight in random_network(4).items()}
+        unread[W_HH][:, 0] = unread[W_OUT][0, 0] = 0  # but 0 times infinity is NaN
+        unread[W_HH][0, 0] = unread[B_IH][0] = 3e38
+        for mutant, rigorous in product((weights, unread), (True, False)):
             with patch("proof.part2.DIGITS", 5):
-                result = part2.exhaust(weights, rigorous=rigorous, block=3)
+                result = part2.exhaust(mutant, rigorous=rigorous, block=3)
             self.assertEqual(result.unproven, result.cases)
-            self.assertTrue(math.isnan(result.margin))
+            self.assertFalse(math.isfinite(result.margin))
             self.assertTrue(math.isnan(result.worst[0][0]))
         worst = min([(-1.0, ()), (math.nan, ())], key=part2._worst_first)
         self.assertTrue(math.isnan(worst[0]))
@@ -361,16 +413,59 @@ class Certify(TemporaryFolder):
             self.assertIn("\nproven ", output)
             self.assertRegex(errors, r"^no picture: \S+ was not written \(.+\)\n$")
 
-    def test_a_network_that_is_not_proven_gets_a_counterexample(self):
-        model = network({**shipped(1), B_OUT: torch.tensor([4.0])})
-        path = self.folder / "part1.pt"
-        models.save(model, path, 1, 0.5, 0)
-        status, output, errors = self.certify("--model", path)
-        self.assertEqual((status, errors), (1, ""))
-        self.assertRegex(output, "\nnot proven: . of the eight checks fail")
-        numbers = re.search("python deploy.py (.*)\n", output)[1].split()
-        _, shown, _ = self.main(deploy.main, "--model", path, *numbers)
-        self.assertRegex(shown, r"accuracy  \d\d?\.")  # not 100.00 %
+    def test_a_counterexample_can_be_pasted(self):
+        """The printed line, in a shell, in the same folder, shows a wrong digit."""
+        self.addCleanup(os.chdir, Path.cwd())
+        os.chdir(self.folder)
+        worst = part2.Exhaustion(9, 3, -1.0, 0.01, [(math.nan, (0,) * 15 + (1,))])
+        for part, name in ((1, "@it's $HOME.pt"), (2, "-2.pt"), (1, "runs/part1.pt")):
+            model, _ = models.load(SHIPPED[part], part)
+            model.output.bias.data += 40
+            Path(name).parent.mkdir(exist_ok=True)
+            models.save(model, name, 1, 0.5, 0)
+            with patch("proof.part2.exhaust", return_value=worst):
+                found = self.certify("--part", part, f"--model={name}")
+            self.assertEqual((found[0], found[2]), (1, ""))
+            self.assertRegex(found[1], "\nnot proven: (. of the eight checks fail|3 of)")
+            place, line = re.search(r"of value 2\^(\d+)\) .*\n(.*)\n", found[1]).groups()
+            self.assertEqual("--model" in line, "runs" not in name)
+            done = subprocess.run(line, shell=True, capture_output=True, text=True,
+                                  timeout=170)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertRegex(done.stdout, r"\naccuracy  \d\d?\.")  # not 100.00 %
+            output, exact = (int(re.search(rf"\n{word} .* = (\w+)\n", done.stdout)[1], 0)
+                             for word in ("output", "exact"))
+            self.assertTrue((output ^ exact) >> int(place) & 1)
+
+    def test_a_command_quotes_what_a_shell_would_read(self):
+        words = ["--model=C:\\my nets\\a&b.pt", "0x1"]
+        for name, first in (("nt", '"{}"'), ("posix", "'{}'")):
+            with patch("os.name", name):
+                quoted = [certify.quote(word) for word in words]
+            self.assertEqual(quoted, [first.format(words[0]), words[1]])
+
+    def test_printed_bounds_are_bounds(self):
+        numbers = 0.675998, 4.6943, -0.0417, 1.0, 1e-9 / 3, Fraction(-2, 3)
+        for number, digits in product(numbers, (2, 4, 6)):
+            low, high = (rounded(number, digits)
+                         for rounded in (certify.round_down, certify.round_up))
+            texts = [f"{end:.{digits}g}" for end in (low, high)]
+            low, high = map(Fraction, texts)
+            self.assertTrue(low <= Fraction(number) <= high)
+            self.assertLess(high - low, abs(Fraction(number)) * Fraction(10, 10**digits))
+        self.assertEqual(f"{certify.round_down(0.675998, 4)}", "0.6759")
+        self.assertTrue(math.isnan(certify.round_down(math.nan, 4)))
+
+    def test_a_pipe_soon_learns_how_long_it_takes(self):
+        with redirect_stderr(io.StringIO()) as errors:
+            progress = certify.Progress()
+            for done in range(1, 1001):
+                progress(done / 1000)
+        shares = [float(line.split()[0]) for line in errors.getvalue().splitlines()]
+        self.assertEqual(shares, [1, *range(10, 101, 10)])
+        with redirect_stderr(None), redirect_stdout(io.StringIO()) as output:
+            certify.Progress()(1.0)  # where stderr is closed
+        self.assertEqual(output.getvalue(), "")
 
     def test_a_counterexample_is_wrong_by_itself_too(self):
         model = network(shipped(1))
@@ -399,7 +494,8 @@ class Certify(TemporaryFolder):
                 found = self.certify("--part", 2, "--model", SHIPPED[2])
             self.assertEqual((found[0], found[2]), (status, ""))
             self.assertIn(words, found[1])
-            self.assertNotIn("counterexample", found[1])  # as 0 + 1 is right
+            self.assertNotIn("deploy.py", found[1])  # as 0 + 1 is right
+            self.assertEqual("no counterexample found" in found[1], status == 1)
 
     def test_any_checkpoint_that_loads_gets_a_verdict(self):
         path = self.folder / "part1.pt"
@@ -552,6 +648,20 @@ class Experiments(TemporaryFolder):
             for inputs, digits in zip(pairs.float(), search.exact_digits(pairs)):
                 chosen = parallel.select(model, inputs, *proof, length=4, pieces=3)
                 self.assertEqual(chosen.int().tolist(), digits.tolist())
+
+    @needs_shipped
+    def test_carry_select_refuses_intervals_that_float64_cannot_tell_apart(self):
+        model, (zero, one), v = parallel.shipped()
+        inputs = torch.ones(9, 2)
+        lower, upper = sorted((zero, one))
+        for gap, refused in ((1e-9, False), (1e-18, True), (0, True)):
+            close = lower, (lower[1] + Fraction(gap), upper[1])
+            intervals = close if zero == lower else close[::-1]
+            if refused:
+                with self.assertRaisesRegex(models.UserError, "too close for float64"):
+                    parallel.select(model, inputs, intervals, v, length=4)
+            else:
+                parallel.select(model, inputs, intervals, v, length=4)
 
     def test_the_tables_say_what_the_results_say(self):
         for name in tables.TEXTS:

@@ -20,7 +20,7 @@ from common import BLUE, ORANGE, ROOT, new_figure, save_figure, write_rows
 
 import torch
 
-from models import SynchronousAdder, load, prepare_device
+from models import SynchronousAdder, UserError, load, prepare_device, user_errors
 from proof.part1 import prove, split
 from deploy import read
 
@@ -37,18 +37,24 @@ def select(model, inputs, intervals, v, length=LENGTH, pieces=PIECES):
     the piece before ended. `intervals` and `v` are those of the proof.
 
     The network's own start is a state of carry 0; reading 1 + 1 from there gives one of
-    carry 1. The theorem covers both, so all chosen digits are right.
+    carry 1. The theorem covers both, so all chosen digits are right. Raises UserError
+    if the gap between the intervals is too small for s in float64.
     """
     (low_0, high_0), (low_1, high_1) = intervals
     v = torch.tensor([float(value) for value in v], dtype=torch.float64)
-    middle = float(max(low_0, low_1) + min(high_0, high_1)) / 2  # they do not overlap
+    above, below = max(low_0, low_1), min(high_0, high_1)  # they do not overlap
+    middle, gap = float(above + below) / 2, float(above - below)
     carry, digits = 0, []
     with torch.inference_mode():
         _, one = model.rnn(torch.ones(1, 1, 2))
         starts = torch.cat((torch.zeros_like(one), one), dim=1)
         for part in inputs.split(length * pieces):
             ends, either = _run(model, part, starts, length)
-            carries = ((ends.double() @ v > middle) == (low_1 > low_0)).tolist()
+            ends = ends.double()
+            sizes = (ends @ v.abs()).max().item() + abs(middle)
+            if not gap / 2 > (len(v) + 4) * 2**-52 * sizes:  # twice what a sum can lose
+                raise UserError("its intervals of s are too close for float64.")
+            carries = ((ends @ v > middle) == (low_1 > low_0)).tolist()
             chosen = []
             for after in zip(*carries):
                 chosen.append(carry)
@@ -182,15 +188,15 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--largest", type=int, default=8, help="8: to 10^8 digits")
     largest = parser.parse_args().largest
-    prepare_device("cpu")
-    torch.set_num_threads(1)
-    rows = [row("sequences", n, forward_and_backward(n, 64)) for n in SIZES]
-    rows += [row("steps", n, forward_and_backward(128, n)) for n in SIZES]
-    jobs = itertools.product(
-        (10**power for power in range(4, largest + 1)), ("step by step", "carry select")
-    )
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1, maxtasksperchild=1) as pool:  # memory is that of one sum
-        rows += [pool.apply(add, (way, length)) for length, way in jobs]
-    write_rows("parallel.csv", rows)
-    draw(rows)
+    with user_errors(parser):
+        prepare_device("cpu")
+        torch.set_num_threads(1)
+        rows = [row("sequences", n, forward_and_backward(n, 64)) for n in SIZES]
+        rows += [row("steps", n, forward_and_backward(128, n)) for n in SIZES]
+        lengths = (10**power for power in range(4, largest + 1))
+        jobs = itertools.product(lengths, ("step by step", "carry select"))
+        context = multiprocessing.get_context("spawn")
+        with context.Pool(1, maxtasksperchild=1) as pool:  # memory is that of one sum
+            rows += [pool.apply(add, (way, length)) for length, way in jobs]
+        write_rows("parallel.csv", rows)
+        draw(rows)

@@ -25,7 +25,7 @@ THEOREM. Suppose that, for each carry k, each pair x and each s in I_k,
     4. r_i + δ_i <= H_i for every unit i, where δ_i = Σ_j |E_ij| H_j + ρ_i;
     5. the terms of every float32 sum, as absolute values, add up to less than 2¹²⁷, so
        nothing overflows (see `rounding`, also for ρ).
-Then every digit of the sum of any two integers, of any length, is right.
+Then every digit of the sum of any two non-negative integers, of any length, is right.
 All of this is piecewise linear in s, so the ends and kinks of each I_k suffice: eight
 checks, one for each k and x.
 
