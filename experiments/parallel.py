@@ -8,7 +8,6 @@ adds ever longer numbers on one core with Part 1's network, step by step and by 
 select. Every digit is checked. Writes results/parallel.csv and parallel.png.
 """
 
-import argparse
 import itertools
 import multiprocessing
 import random
@@ -16,7 +15,7 @@ import statistics
 import time
 from pathlib import Path
 
-from common import BLUE, ORANGE, ROOT, new_figure, save_figure, write_rows
+from common import BLUE, ORANGE, ROOT, new_figure, parse, save_figure, write_rows
 
 import torch
 
@@ -178,9 +177,7 @@ def draw(rows):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--largest", type=int, default=8, help="8: to 10^8 digits")
-    largest = parser.parse_args().largest
+    largest = parse(__doc__, jobs=0, largest=8).largest  # of 10^8 digits
     prepare_device("cpu")
     torch.set_num_threads(1)
     rows = [row("sequences", n, forward_and_backward(n, 64)) for n in SIZES]

@@ -119,7 +119,8 @@ def build(name, path):
     try:
         content = typst.compile(to_typst(text, name).encode(), root=ROOT)
     except typst.TypstError as error:
-        raise UserError(f"Typst failed: {' '.join(str(error).split())[:200]}.") from None
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"Typst failed ({reason}).") from None
     write_whole(path, content)
 
 
