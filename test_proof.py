@@ -592,8 +592,7 @@ class Experiments(TemporaryFolder):
         for name in ("tables", "common", "attack", "hunt", "parallel"):
             text = "raise ImportError('PyTables, say')"
             (self.folder / f"{name}.py").write_text(text, encoding="utf-8")
-        done = script("test_proof.py", "Readme", folder=HERE,
-                      PYTHONPATH=str(self.folder))
+        done = script("test_proof.py", folder=HERE, PYTHONPATH=str(self.folder))
         self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_the_tables_say_what_the_results_say(self):
