@@ -55,7 +55,7 @@ except (ImportError, OSError):  # missing, or without Pandoc
     pypandoc = None
 needs_pandoc = unittest.skipUnless(
     pypandoc and find_spec("typst"), "needs pypandoc_binary and typst")
-FIRST = "def go_to_files"  # in the notebook's first cell of code, which may not be on top
+FIRST = "def go_to_files"  # in the notebook's first cell of code
 W_IH, W_HH, B_IH, B_HH, W_OUT, B_OUT = models.WEIGHTS  # names of the six weights
 
 
@@ -720,7 +720,7 @@ class HandIn(TemporaryFolder):
         return script(path, *names, folder=self.folder, **environment)
 
     def as_a_student_leaves_it(self):
-        """Folder of a copy of the project, with a filled-in notebook and other things."""
+        """Copy of the project, with a filled-in notebook and other things in it."""
         unwanted = "runs", "venv", "env", ".*", "__pycache__", "*.homework1*"
         root = self.folder / "mine"
         shutil.copytree(HERE, root, ignore=shutil.ignore_patterns(*unwanted))
