@@ -14,10 +14,12 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import zipfile
 from collections import Counter
 from contextlib import redirect_stderr, redirect_stdout
 from fractions import Fraction
 from functools import partial
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from unittest.mock import patch
@@ -34,9 +36,10 @@ from test_binadd import SEVEN, SHIPPED, TemporaryFolder, batch, needs_shipped, s
 from train_part1 import part1 as settings
 
 HERE = Path(__file__).absolute().parent
-sys.path.append(str(HERE / "experiments"))
+sys.path.insert(0, str(HERE / "experiments"))  # first: PyTables has a `tables`, too
 
 import attack
+import common
 import lstm_bptt
 import parallel
 import tables
@@ -48,7 +51,14 @@ try:
     import nbformat
 except ImportError:
     nbclient = None
-
+try:
+    import pypandoc
+    pypandoc.get_pandoc_version()
+except (ImportError, OSError):  # missing, or without Pandoc
+    pypandoc = None
+needs_pandoc = unittest.skipUnless(
+    pypandoc and find_spec("typst"), "needs pypandoc_binary and typst")
+FIRST = "def go_to_files"  # in the notebook's first cell of code
 W_IH, W_HH, B_IH, B_HH, W_OUT, B_OUT = models.WEIGHTS  # names of the six weights
 
 
@@ -603,6 +613,16 @@ class Coq(TemporaryFolder):
         self.assertEqual((done.returncode, done.stdout.strip()), (0, coq.CLOSED))
 
 
+class Readme(unittest.TestCase):
+    def test_windows_gets_the_same_two_lines(self):
+        text = (HERE / "README.md").read_text(encoding="utf-8")
+        blocks = re.findall(r"^```\n(.*?)\n^```", text, re.DOTALL | re.MULTILINE)
+        here, windows = (block.splitlines() for block in blocks[:2])
+        set_up, test = (line.replace("venv/bin/", "venv\\Scripts\\") for line in here)
+        expected = [f'cmd /c "{set_up.replace("python3", "python")}"', test]
+        self.assertEqual(windows, expected)
+
+
 class Experiments(TemporaryFolder):
     def test_the_lstm_derivation_agrees_with_autograd(self):
         self.assertLess(max(lstm_bptt.compare().values()), 1e-12)
@@ -662,6 +682,25 @@ class Experiments(TemporaryFolder):
                     parallel.select(model, inputs, intervals, v, length=4)
             else:
                 parallel.select(model, inputs, intervals, v, length=4)
+    def test_help_measures_nothing(self):
+        """Nor overwrites the pictures and tables in results/."""
+        paths = [path for path in (HERE / "experiments").glob("*.py")
+                 if "__main__" in path.read_text(encoding="utf-8")]
+        for path in paths:
+            run = partial(runpy.run_path, path, run_name="__main__")
+            with patch.object(common, "RESULTS", self.folder), \
+                    patch.object(tables, "write_whole"):
+                status, output, errors = self.main(run, "--help")
+            self.assertEqual((status, errors), (0, ""), path)
+            self.assertTrue(output.startswith("usage: "), path)
+            self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_packages_with_the_names_of_experiments_do_no_harm(self):
+        for name in ("tables", "common", "attack", "hunt", "parallel"):
+            text = "raise ImportError('PyTables, say')"
+            (self.folder / f"{name}.py").write_text(text, encoding="utf-8")
+        done = script("test_proof.py", folder=HERE, PYTHONPATH=str(self.folder))
+        self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_the_tables_say_what_the_results_say(self):
         for name in tables.TEXTS:
@@ -688,17 +727,19 @@ class Experiments(TemporaryFolder):
             self.assertTrue(any(block in source for source in sources), block)
 
 
-@unittest.skipUnless(nbclient, "needs nbclient and ipykernel")
+@unittest.skipUnless(
+    nbclient and find_spec("ipykernel"), "needs nbclient and ipykernel")
 class Notebook(TemporaryFolder):
     """binadd.ipynb in a real kernel, in a folder with a space in its name."""
 
-    def run_cells(self, folder, count=None):
-        """Cells after running the first ones, or all, with two epochs of training."""
+    def run_cells(self, folder, last=None):
+        """Cells after running all, or up to one, with two epochs of training."""
         notebook = nbformat.read(HERE / "binadd.ipynb", 4)
-        cell = notebook.cells[1]
-        self.assertIn("\nEPOCHS = 100", cell.source)
-        cell.source = cell.source.replace("EPOCHS = 100", "EPOCHS = 2")
-        notebook.cells = notebook.cells[:count]
+        for cell in notebook.cells:
+            cell.source = re.sub(r"(?m)^EPOCHS = \d+", "EPOCHS = 2", cell.source)
+            if last and last in cell.source:
+                notebook.cells = notebook.cells[: notebook.cells.index(cell) + 1]
+                break
         place = {"metadata": {"path": str(folder)}}
         nbclient.NotebookClient(notebook, timeout=170, resources=place).execute()
         return notebook.cells
@@ -717,32 +758,140 @@ class Notebook(TemporaryFolder):
         written = {path.name for path in (here / "binadd" / "runs").iterdir()}
         self.assertEqual(written, {"carry_line.png", "part1.pt", "part1_loss.png",
                                    "part2.pt", "part2_loss.png"})
-        self.run_cells(here, 2)
+        self.run_cells(here, FIRST)
 
     def test_without_the_files_it_says_what_to_do(self):
         with self.assertRaisesRegex(nbclient.exceptions.CellExecutionError,
                                     "Put this notebook beside dataset.py"):
-            self.run_cells(self.folder, 2)
+            self.run_cells(self.folder, FIRST)
+
+
+class FirstCell(TemporaryFolder):
+    """The notebook's first cell of code, without a kernel."""
+
+    FILES = "certify.py", "dataset.py", "models.py", "train_part1.py", "train_part2.py"
+
+    def go(self):
+        """Where it goes from the temporary folder, as a path from there."""
+        cells = json.loads((HERE / "binadd.ipynb").read_text(encoding="utf-8"))["cells"]
+        texts = ("".join(cell["source"]) for cell in cells)
+        source = next(text for text in texts if FIRST in text)
+        here, path, names = os.getcwd(), sys.path.copy(), {}
+        os.chdir(self.folder)
+        try:
+            exec(source.partition("\ngo_to_files()\n")[0], names)
+            names["go_to_files"]()
+            self.assertEqual(sys.path[0], os.getcwd())
+            return Path.cwd().relative_to(self.folder.resolve()).as_posix()
+        finally:
+            os.chdir(here)
+            sys.path[:] = path
+
+    def write(self, folder, *names):
+        for name in names:
+            path = self.folder / folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("mine", encoding="utf-8")
+
+    def test_it_finds_this_project_and_no_other(self):
+        for folder in ("", "b", "c/d"):
+            self.write(folder, "dataset.py", "models.py")  # another project's
+        for place in ("a/b/c", "a/b", "e", ""):  # the nearest of several
+            self.write(place, *self.FILES)
+            self.assertEqual(self.go(), place or ".")
+
+    def test_it_takes_the_first_zip_that_is_whole(self):
+        for number, folder in enumerate(("b/", "c/", "deep/er/")):
+            with zipfile.ZipFile(self.folder / f"{number}.zip", "w") as archive:
+                for name in self.FILES[number == 0 :]:  # one is missing in the first
+                    archive.writestr(folder + name, 99 * "content")
+        path = self.folder / "1.zip"
+        path.write_bytes(path.read_bytes().replace(b"contentc", b"another "))
+        (self.folder / "0.5.zip").write_bytes(b"PK, but no zip")
+        (self.folder / "0.6.zip").mkdir()
+        self.assertEqual(self.go(), "deep/er")
+        self.write("deep/er", "models.py")
+        self.assertEqual(self.go(), "deep/er")  # again, after a restart
+        kept = (self.folder / "deep/er/models.py").read_text(encoding="utf-8")
+        self.assertEqual(kept, "mine")
+
+    def test_without_the_files_it_says_what_to_do(self):
+        self.write("", "dataset.py")
+        with self.assertRaisesRegex(SystemExit, "Put this notebook beside dataset.py"):
+            self.go()
 
 
 class HandIn(TemporaryFolder):
-    def hand_in(self, *names, **environment):
-        return script("report/handin.py", *names, folder=self.folder, **environment)
+    def hand_in(self, *names, root=HERE, **environment):
+        path = root / "report" / "handin.py"
+        return script(path, *names, folder=self.folder, **environment)
 
-    def test_a_folder_with_the_name_is_made(self):
-        done = self.hand_in("Ada", "King Lovelace")
-        if "needs pypandoc" in done.stderr:
-            self.skipTest("needs pypandoc and typst")
+    def as_a_student_leaves_it(self):
+        """Copy of the project, with a filled-in notebook and other things in it."""
+        unwanted = "runs", "venv", "env", ".*", "__pycache__", "*.homework1*"
+        root = self.folder / "mine"
+        shutil.copytree(HERE, root, ignore=shutil.ignore_patterns(*unwanted))
+        path = root / "binadd.ipynb"
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        for cell in notebook["cells"]:
+            text = "".join(cell["source"])  # one string, as some editors save it
+            cell["source"] = re.sub("(?m)^NAME = .*", "NAME = 'Ada'", text)
+        notebook["cells"].insert(0, notebook["cells"][3])
+        path.write_text(json.dumps(notebook), encoding="utf-8")
+        for name in ("env/pyvenv.cfg", "env/lib/a.py", "conda/conda-meta/history",
+                     "report/report.typ", "my_test.py"):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text("mine", encoding="utf-8")
+        if hasattr(os, "mkfifo"):
+            os.mkfifo(root / "pipe")
+        try:
+            (root / "dead").symlink_to(root / "nowhere")
+        except OSError:
+            pass  # Windows asks for a privilege
+        return root
+
+    @needs_pandoc
+    def test_what_a_student_left_is_handed_in_and_stays(self):
+        root = self.as_a_student_leaves_it()
+        before = {path for path in root.rglob("*") if "__pycache__" not in path.parts}
+        done = self.hand_in("José", "King Lovelace", root=root)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        folder = self.folder / "KING-LOVELACE-ADA.homework1"
+        after = {path for path in root.rglob("*") if "__pycache__" not in path.parts}
+        self.assertEqual(before, after)
+        folder = self.folder / "KING-LOVELACE-JOSÉ.homework1"
+        names = {path.name for path in folder.iterdir()}
+        self.assertEqual(names, {"report.pdf", "source"})
         self.assertTrue(folder.with_name(f"{folder.name}.zip").exists())
-        for name in (*SEVEN, "README.md", "report.pdf", "proof/part1.py"):
-            self.assertTrue((folder / name).exists(), name)
-        notebook = json.loads((folder / "binadd.ipynb").read_text(encoding="utf-8"))
-        cell = notebook["cells"][1]
-        self.assertIn('NAME = "Ada King Lovelace"', "".join(cell["source"]))
-        self.assertEqual(cell["outputs"], [])  # which showed no name
-        self.assertEqual(self.hand_in("Ada", "King Lovelace").returncode, 2)
+        source = folder / "source"
+        names = {path.name for path in source.iterdir()}
+        self.assertLess({*SEVEN, "README.md", "binadd.ipynb", "my_test.py"}, names)
+        for name in ("env", "conda", "pipe", "dead", "report/report.pdf"):
+            self.assertFalse((source / name).exists(), name)
+        notebook = (source / "binadd.ipynb").read_text(encoding="utf-8")
+        self.assertIn(r'"NAME = \"José King Lovelace\"', notebook)
+        outputs = [cell["outputs"] for cell in json.loads(notebook)["cells"]
+                   if FIRST in "".join(cell["source"])]
+        self.assertEqual(outputs, [[]])  # which showed another name
+
+        readme = (source / "README.md").read_text(encoding="utf-8")
+        self.assertNotIn("handin.py", readme)
+        named = re.findall(r"\]\(([^():]+)\)", readme)  # links, and the list of files
+        named += re.findall(r"^  (\S+(?:/|\.\w+)) ", readme, re.MULTILINE)
+        self.assertIn("../report.pdf", named)
+        for name in named:
+            self.assertTrue((source / name).exists(), name)
+
+        again = self.hand_in("José", "King Lovelace", root=root)
+        self.assertEqual(again.returncode, 2)
+        self.assertIn("is there already", again.stderr)
+        done = self.hand_in("Eve", "Lovelace", root=source)  # from what was handed in
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    @needs_pandoc
+    def test_a_pypandoc_without_pandoc_gets_a_sentence(self):
+        done = self.hand_in("Ada", "Lovelace", PYPANDOC_PANDOC=str(self.folder / "no"))
+        self.assertEqual(done.returncode, 2)
+        self.assertRegex(done.stderr, r"Pandoc failed \(.*; try pip install .*\.\n\Z")
 
     def test_what_cannot_be_made_gets_a_sentence(self):
         blocked = self.folder / "pypandoc.py"
@@ -752,7 +901,7 @@ class HandIn(TemporaryFolder):
             ("a/b", "c", "'a/b' cannot be a part of a folder's name"),
             ("what?", "b", r"'what\?' cannot be a part of a folder's name"),
             ("a" * 300, "b", "too long|not found"),
-            ("Ada", "Lovelace", r"needs pypandoc and typst \(blocked\); README.md"),
+            ("Ada", "Lovelace", r"needs pypandoc and typst \(blocked\); try pip"),
         ):
             done = self.hand_in(first, last, PYTHONPATH=str(self.folder))
             self.assertEqual(done.returncode, 2)

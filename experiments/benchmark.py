@@ -63,7 +63,7 @@ def milliseconds(settings, way):
 
 
 if __name__ == "__main__":
-    rounds = parse(__doc__, rounds=7).rounds
+    rounds = parse(__doc__, jobs=0, rounds=7).rounds
     prepare_device("cpu")
     torch.set_num_threads(1)
     rows = []

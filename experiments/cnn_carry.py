@@ -8,7 +8,8 @@ its start is out of sight, the digit behind them can only be guessed. Writes
 results/cnn_carry.csv and cnn_carry.png.
 """
 
-from common import BLUE, ORANGE, ROOT, draw_range, new_figure, save_figure, write_rows
+from common import BLUE, ORANGE, ROOT, draw_range, new_figure, parse, save_figure
+from common import write_rows
 
 import torch
 from torch import nn
@@ -77,6 +78,7 @@ def draw(rows):
 
 
 if __name__ == "__main__":
+    parse(__doc__, jobs=0)
     prepare_device("cpu")
     models = {"RNN": load(ROOT / "pretrained" / "part1.pt", part=1)[0]}
     models |= {f"CNN {seed}": train_cnn(seed) for seed in range(10)}

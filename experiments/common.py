@@ -65,16 +65,22 @@ def measure_curve(*arguments):
     return row | {f"exact_{n}": f"{share:.4f}" for n, share in enumerate(exact, 1)}
 
 
-def parse(description, **numbers):
-    """Command line of an experiment: --jobs, and whole numbers by name and default."""
+def parse(description, jobs=2, **numbers):
+    """Command line of an experiment: whole numbers by name and default.
+
+    To be called first, so that --help measures nothing and overwrites no result.
+    `jobs`, the number of processes, is among them unless it is 0.
+    """
     parser = argparse.ArgumentParser(
-        description=description.splitlines()[0],
+        description=(description or "").partition("\n")[0],  # none under python -OO
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    for name, default in {"jobs": 2, **numbers}.items():
+    if jobs:
+        numbers["jobs"] = jobs
+    for name, default in numbers.items():
         parser.add_argument(f"--{name}", type=int, default=default, help=" ")
     arguments = parser.parse_args()
-    if arguments.jobs < 1:
+    if jobs and arguments.jobs < 1:
         parser.error("--jobs, the number of processes, must be at least 1.")
     return arguments
 

@@ -8,7 +8,7 @@ networks. Writes results/gradients.csv and gradients.png.
 """
 
 from common import BLUE, GREEN, GREY, ORANGE, PINK, ROOT, draw_range, new_figure
-from common import save_figure, write_rows
+from common import parse, save_figure, write_rows
 
 import torch
 from torch import nn
@@ -62,6 +62,7 @@ def draw(curves):
 
 
 if __name__ == "__main__":
+    parse(__doc__, jobs=0)
     prepare_device("cpu")
     torch.manual_seed(0)
     curves = {"tanh": {}, "relu": {}}

@@ -6,6 +6,8 @@ The cell has no biases. Names are the report's: W["ix"] is W_ix, h_ and c_ are t
 the step before, and δs is dL/ds. Shapes: x (T, D), W["·x"] (H, D), W["·h"] (H, H).
 """
 
+from common import parse
+
 import torch
 
 GATES = "fiog"
@@ -65,5 +67,6 @@ def compare(T=12, D=3, H=5):
 
 
 if __name__ == "__main__":
+    parse(__doc__, jobs=0)
     for name, difference in compare().items():
         print(f"W_{name}: {difference:.1e} from autograd's gradient")

@@ -8,7 +8,6 @@ adds ever longer numbers on one core with Part 1's network, step by step and by 
 select. Every digit is checked. Writes results/parallel.csv and parallel.png.
 """
 
-import argparse
 import itertools
 import multiprocessing
 import random
@@ -16,11 +15,11 @@ import statistics
 import time
 from pathlib import Path
 
-from common import BLUE, ORANGE, ROOT, new_figure, save_figure, write_rows
+from common import BLUE, ORANGE, ROOT, new_figure, parse, save_figure, write_rows
 
 import torch
 
-from models import SynchronousAdder, UserError, load, prepare_device, user_errors
+from models import SynchronousAdder, UserError, load, prepare_device
 from proof.part1 import prove, split
 from deploy import read
 
@@ -185,18 +184,16 @@ def draw(rows):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--largest", type=int, default=8, help="8: to 10^8 digits")
-    largest = parser.parse_args().largest
-    with user_errors(parser):
-        prepare_device("cpu")
-        torch.set_num_threads(1)
-        rows = [row("sequences", n, forward_and_backward(n, 64)) for n in SIZES]
-        rows += [row("steps", n, forward_and_backward(128, n)) for n in SIZES]
-        lengths = (10**power for power in range(4, largest + 1))
-        jobs = itertools.product(lengths, ("step by step", "carry select"))
-        context = multiprocessing.get_context("spawn")
-        with context.Pool(1, maxtasksperchild=1) as pool:  # memory is that of one sum
-            rows += [pool.apply(add, (way, length)) for length, way in jobs]
-        write_rows("parallel.csv", rows)
-        draw(rows)
+    largest = parse(__doc__, jobs=0, largest=8).largest  # of 10^8 digits
+    prepare_device("cpu")
+    torch.set_num_threads(1)
+    rows = [row("sequences", n, forward_and_backward(n, 64)) for n in SIZES]
+    rows += [row("steps", n, forward_and_backward(128, n)) for n in SIZES]
+    jobs = itertools.product(
+        (10**power for power in range(4, largest + 1)), ("step by step", "carry select")
+    )
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1, maxtasksperchild=1) as pool:  # memory is that of one sum
+        rows += [pool.apply(add, (way, length)) for length, way in jobs]
+    write_rows("parallel.csv", rows)
+    draw(rows)

@@ -7,7 +7,7 @@ of what was read so far, then those not yet written. Writes results/part2_inside
 the shares read off right, and part2_inside.png, with the states over one sum.
 """
 
-from common import BLUE, ORANGE, ROOT, new_figure, save_figure, write_rows
+from common import BLUE, ORANGE, ROOT, new_figure, parse, save_figure, write_rows
 
 import torch
 from torch.utils.data import DataLoader
@@ -69,6 +69,7 @@ def draw(states, shares):
 
 
 if __name__ == "__main__":
+    parse(__doc__, jobs=0)
     prepare_device("cpu")
     torch.manual_seed(0)
     model, _ = load(ROOT / "pretrained" / "part2.pt", part=2)

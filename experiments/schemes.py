@@ -3,7 +3,7 @@
     python experiments/schemes.py       at once; writes results/schemes.png
 """
 
-from common import BLUE, GREEN, ORANGE, new_figure, save_figure
+from common import BLUE, GREEN, ORANGE, new_figure, parse, save_figure
 
 SCHEMES = {  # title: (steps with an input, steps with an output)
     "1  one to many\nan image in, its caption out": ([1], [1, 2, 3, 4]),
@@ -41,6 +41,7 @@ def draw(axes, inputs, outputs):
 
 
 if __name__ == "__main__":
+    parse(__doc__, jobs=0)
     figure, panels = new_figure(2, 2, height=3.0, share=0.62)
     for axes, (title, times) in zip(panels.flat, SCHEMES.items()):
         draw(axes, *times)

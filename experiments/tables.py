@@ -8,7 +8,7 @@ A table stands between `<!-- table NAME -->` and `<!-- end -->`.
 import re
 import statistics
 
-from common import ROOT, read_rows
+from common import ROOT, parse, read_rows
 
 from models import write_whole
 
@@ -130,6 +130,7 @@ def refresh(text):
 
 
 if __name__ == "__main__":
+    parse(__doc__, jobs=0)
     for name in TEXTS:
         path = ROOT / name
         write_whole(path, refresh(path.read_text(encoding="utf-8")).encode())

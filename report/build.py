@@ -20,6 +20,7 @@ try:
 except ImportError as error:
     pypandoc, missing = None, error
 
+REMEDY = "try pip install pypandoc_binary==1.17 typst==0.15.2"
 TARGET = "typst-smart"  # -smart: typographic quotes; Typst's own turn 1's into a prime
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -92,8 +93,13 @@ def to_typst(text, name):
     variables = {"papersize": "a4", "fontsize": "9.7pt", "header-includes": STYLE}
     options = ["--standalone", f"--metadata=author:{name}"]
     options += [f"--variable={key}:{value}" for key, value in variables.items()]
-    source = pypandoc.convert_text(text, TARGET, "markdown", extra_args=options)
+    try:
+        source = pypandoc.convert_text(text, TARGET, "markdown", extra_args=options)
+    except (OSError, RuntimeError) as error:  # pypandoc alone comes without Pandoc
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"Pandoc failed ({reason}); {REMEDY}.") from None
     source = source.replace("dot.circle", "dot.o")  # this pandoc has an old name of ⊙
+    source = source.replace('image("../', 'image("/')  # / is Typst's root, our ROOT
     head, show, body = source.partition("#show: doc =>")
     return head + show + "\n\n".join(map(keep_with_next, body.split("\n\n")))
 
@@ -106,21 +112,20 @@ def keep_with_next(paragraph):
 
 
 def build(name, path):
-    """Write the PDF. Raises UserError without Pandoc and Typst, OSError."""
+    """Write the PDF, and nothing beside it. Raises UserError, OSError."""
     if not pypandoc:
-        raise UserError(f"the PDF needs pypandoc and typst ({missing}); README.md says"
-                        " how to get them.")
+        raise UserError(f"the PDF needs pypandoc and typst ({missing}); {REMEDY}.")
     text = (HERE / "REPORT.md").read_text(encoding="utf-8")
-    source = HERE / "report.typ"
-    write_whole(source, to_typst(text, name).encode())
     try:
-        write_whole(path, typst.compile(source, root=ROOT))
-    finally:
-        source.unlink()
+        content = typst.compile(to_typst(text, name).encode(), root=ROOT)
+    except typst.TypstError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"Typst failed ({reason}).") from None
+    write_whole(path, content)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     add = parser.add_argument
     add("--name", default="[FIRST NAME LAST NAME]", help="the author's, for page one")
     add("--examples", action="store_true", help="run Question 4's deployments anew")

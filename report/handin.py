@@ -1,27 +1,29 @@
-"""Make the folder to hand in: the PDF and the notebook with a name, and the source.
+"""Make the folder to hand in: the report as a PDF, and the source, with your name.
 
     pip install pypandoc_binary==1.17 typst==0.15.2     sets the PDF, as in build.py
     python report/handin.py Ada Lovelace     makes LOVELACE-ADA.homework1 and its zip
 
-The PDF shows a name in Latin, Greek or Cyrillic; another script needs a font for it.
+The folder has report.pdf, and the folder source with everything else. The PDF shows a
+name in Latin, Greek or Cyrillic; another script needs a font for it.
 """
 
 import argparse
 import json
+import os
+import re
 import shutil
 import sys
 from pathlib import Path
 
 from build import ROOT, build, user_errors
 
-LEFT_OUT = shutil.ignore_patterns(
-    "runs", "venv", ".*", "__pycache__", "*.homework*", "report.pdf", "binadd.ipynb"
-)
-FIELD = 'NAME = ""'  # in the notebook's first cell
+NO_SOURCE = {"runs", "venv", "__pycache__", "report.pdf"}
+ENVIRONMENT = "pyvenv.cfg", "conda-meta"  # what a folder of Python packages has
+FIELD = re.compile(r"""^NAME = ("[^"\n]*"|'[^'\n]*')""", re.MULTILINE)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("first", metavar="FIRST")
     parser.add_argument("last", metavar="LAST")
     arguments = parser.parse_args()
@@ -42,10 +44,15 @@ def main():
 
 def make(name, folder):
     """Fill the folder, and zip it; leave none if that fails."""
+    source = folder / "source"
     try:
-        shutil.copytree(ROOT, folder, ignore=LEFT_OUT)
+        for path in list(source_files(ROOT)):
+            target = source / path.relative_to(ROOT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)  # not its mode: it may be read-only
+        edit(source / "binadd.ipynb", lambda notebook: fill_in(name, notebook))
+        edit(source / "README.md", for_a_grader)
         build(name, folder / "report.pdf")
-        fill_in(name, ROOT / "binadd.ipynb", folder / "binadd.ipynb")
         shutil.make_archive(str(folder), "zip", root_dir=".", base_dir=folder)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -53,15 +60,45 @@ def make(name, folder):
         raise
 
 
-def fill_in(name, source, target):
-    """Copy the notebook with a name in its first cell of code."""
-    notebook = json.loads(source.read_text(encoding="utf-8"))
-    cell = notebook["cells"][1]
-    lines, cell["outputs"] = cell["source"], []  # which showed no name
-    place = next(i for i, line in enumerate(lines) if line.startswith(FIELD))
-    lines[place] = lines[place].replace('""', json.dumps(name))
-    text = json.dumps(notebook, ensure_ascii=False, indent=1)
-    target.write_text(text, encoding="utf-8")
+def source_files(root):
+    """Files of the project, without hidden ones, environments and what was made."""
+    for place, folders, files in os.walk(root):
+        inside = [Path(place, name) for name in folders if is_source(name)]
+        folders[:] = [path.name for path in inside
+                      if not any((path / name).exists() for name in ENVIRONMENT)]
+        paths = (Path(place, name) for name in files if is_source(name))
+        yield from (path for path in paths if path.is_file())  # no pipe, no dead link
+
+
+def is_source(name):
+    handed_in = name.endswith((".homework1", ".homework1.zip"))
+    return not (handed_in or name in NO_SOURCE or name.startswith("."))
+
+
+def edit(path, change):
+    """Change the text of a file by a function."""
+    path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def fill_in(name, notebook):
+    """Text of the notebook, with a name in the cell that asks for it, if one does."""
+    notebook = json.loads(notebook)
+    for cell in notebook["cells"]:
+        text = "".join(cell["source"])  # of a string, or of lines
+        if cell["cell_type"] == "code" and FIELD.search(text):
+            field = f"NAME = {json.dumps(name, ensure_ascii=False)}"
+            text = FIELD.sub(lambda _: field, text, count=1)
+            cell["source"] = text.splitlines(keepends=True)
+            cell["outputs"] = []  # which showed another name, or none
+            break
+    return json.dumps(notebook, ensure_ascii=False, indent=1) + "\n"
+
+
+def for_a_grader(readme):
+    """Text of the README for a folder that is handed in, with the report beside it."""
+    readme = re.sub(r"(?ms)^## Handing it in\n.*?(?=^## |\Z)", "", readme)
+    readme = readme.replace("report/report.pdf ", "../report.pdf     ")  # in a table
+    return readme.replace("report/report.pdf", "../report.pdf")
 
 
 if __name__ == "__main__":
