@@ -20,9 +20,9 @@ from models import load, prepare_device
 RADII = (0.5, 0.9, 1.0, 1.1, 1.5)
 COLORS = (BLUE, ORANGE, GREEN, PINK, GREY)
 TITLES = {
-    "tanh": "tanh: a unit that\nsaturates passes little on",
-    "relu": "ReLU: half of the units\nare off and pass nothing",
-    "trained": "Trained: Part 1's\ngradient vanishes ...",
+    "tanh": "tanh: saturated units\npass little on",
+    "relu": "ReLU: half of the units\nare off, pass nothing on",
+    "trained": "Part 1's gradient van-\nishes, Part 2's does not",
 }
 STEPS = 20  # columns that Part 1 reads
 
@@ -62,16 +62,17 @@ def latch(model, first):
 
 
 def draw(curves, kept):
-    figure, panels = new_figure(1, 4, height=2.6)
+    figure, panels = new_figure(1, 4, height=2.2)
     for axes, kind in zip(panels, TITLES):
         for (name, some), color in zip(curves[kind].items(), COLORS):
             draw_range(axes, range(len(some[0])), some, color=color, label=name)
             if kind != "trained":
                 axes.plot([0, 60], [1, name**60], ":", color=color, linewidth=1)
-        axes.set(yscale="log", ylim=(1e-15, 1e12), title=TITLES[kind])
+        axes.set(yscale="log", ylim=(1e-15, 1e12))
+        axes.set_title(TITLES[kind], fontsize=8)
         axes.set_xlabel("steps back in time")
     panels[0].set_ylabel("norm of the gradient")
-    panels[2].set(ylim=(1e-30, 1e5), xticks=(0, 10, 20))
+    panels[2].set(ylim=(1e-30, 1e5), xticks=(0, 9, 18))
     panels[2].legend(loc="lower left")
     lines = panels[0].get_legend_handles_labels()
     title = "spectral radius (dotted: a linear network)"
@@ -80,8 +81,8 @@ def draw(curves, kept):
     for (name, logits), color in zip(kept.items(), (ORANGE, BLUE)):
         panels[3].plot(steps, logits, ".-", color=color, markersize=4, label=name)
     panels[3].axhline(0, color="black", linewidth=1)
-    panels[3].set(title="... yet it keeps the carry\nand writes right digits")
-    panels[3].set(xlabel="columns 0 + 1 read since", xticks=(0, 10, 20))
+    panels[3].set_title("Part 1 keeps its carry:\nall digits are right", fontsize=8)
+    panels[3].set(xlabel="columns 0 + 1 read", xticks=(0, 10, 20))
     panels[3].set_ylabel("logit (above 0: writes 1)")
     panels[3].legend(loc="center", title="before them")
     save_figure(figure, "gradients.png")

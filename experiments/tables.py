@@ -5,6 +5,7 @@
 A table stands between `<!-- table NAME -->` and `<!-- end -->`.
 """
 
+import math
 import re
 import statistics
 
@@ -37,20 +38,41 @@ def column(rows, name):
 
 
 def spread(rows, digits):
-    """Median of the exact sums in percent and, if they differ, least and largest."""
-    values = sorted(100 * share for share in column(rows, "exact"))
+    """Median of the exact sums in percent and, if they differ, least and largest.
+
+    All are rounded down, so that 100 means that every sum is right.
+    """
+    values = sorted(column(rows, "exact"))
     values = statistics.median(values), values[0], values[-1]
+    values = (math.floor(share * 10 ** (2 + digits)) / 10**digits for share in values)
     middle, low, high = (f"{value:.{digits}f}" for value in values)
     return middle if low == high else f"{middle} ({low} to {high})"
 
 
+def interval(good, count):
+    """95 % interval of a share, in percent, outwards to whole ones (Clopper-Pearson)."""
+    def chance(some, share):
+        """Probability that the number of good ones is among `some`."""
+        ways = (math.comb(count, k) * share**k * (1 - share) ** (count - k) for k in some)
+        return sum(ways)
+
+    fewer, more = range(good + 1), range(good, count + 1)
+    inside = [
+        thousandths
+        for thousandths in range(1001)
+        if min(chance(some, thousandths / 1000) for some in (fewer, more)) >= 0.025
+    ]
+    return f"{inside[0] // 10} to {-(-inside[-1] // 10)} %"
+
+
 def part1_ablation():
-    head = "trained", "seeds", "random digits right", "adversarial right", "proven"
+    head = "trained", "seeds", "right: random", "adversarial", "proven", "95 %"
     rows = []
     for (name,), group in groups("part1_ablation", "variant").items():
         right = [column(group, f"{kind}_wrong") for kind in ("random", "adversarial")]
         proven = sum(row["proven"] == "yes" for row in group)
-        rows.append((name, len(group), *(x.count(0) for x in right), f"**{proven}**"))
+        shares = *(x.count(0) for x in right), f"**{proven}**"
+        rows.append((name, len(group), *shares, interval(proven, len(group))))
     return markdown(head, rows)
 
 
