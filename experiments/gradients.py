@@ -22,7 +22,7 @@ COLORS = (BLUE, ORANGE, GREEN, PINK, GREY)
 TITLES = {
     "tanh": "tanh: saturated units\npass little on",
     "relu": "ReLU: half of the units\nare off, pass nothing on",
-    "trained": "Part 1's gradient van-\nishes, Part 2's does not",
+    "trained": "trained: the gradient\nof Part 1 vanishes",
 }
 STEPS = 20  # columns that Part 1 reads
 
@@ -62,7 +62,7 @@ def latch(model, first):
 
 
 def draw(curves, kept):
-    figure, panels = new_figure(1, 4, height=2.2)
+    figure, panels = new_figure(1, 4, height=2.3)
     for axes, kind in zip(panels, TITLES):
         for (name, some), color in zip(curves[kind].items(), COLORS):
             draw_range(axes, range(len(some[0])), some, color=color, label=name)
@@ -74,9 +74,9 @@ def draw(curves, kept):
     panels[0].set_ylabel("norm of the gradient")
     panels[2].set(ylim=(1e-30, 1e5), xticks=(0, 9, 18))
     panels[2].legend(loc="lower left")
-    lines = panels[0].get_legend_handles_labels()
-    title = "spectral radius (dotted: a linear network)"
-    figure.legend(*lines, title=title, loc="outside lower center", ncols=len(RADII))
+    lines, names = panels[0].get_legend_handles_labels()
+    names = [f"radius {name}" for name in names]
+    figure.legend(lines, names, loc="outside lower center", ncols=len(RADII))
     steps = range(1, STEPS)
     for (name, logits), color in zip(kept.items(), (ORANGE, BLUE)):
         panels[3].plot(steps, logits, ".-", color=color, markersize=4, label=name)
@@ -84,7 +84,7 @@ def draw(curves, kept):
     panels[3].set_title("Part 1 keeps its carry:\nall digits are right", fontsize=8)
     panels[3].set(xlabel="columns 0 + 1 read", xticks=(0, 10, 20))
     panels[3].set_ylabel("logit (above 0: writes 1)")
-    panels[3].legend(loc="center", title="before them")
+    panels[3].legend(loc="center", title="after")
     save_figure(figure, "gradients.png")
 
 

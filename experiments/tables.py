@@ -37,12 +37,12 @@ def column(rows, name):
     return [float(row[name]) for row in rows]
 
 
-def spread(rows, digits):
-    """Median of the exact sums in percent and, if they differ, least and largest.
+def spread(rows, digits, name="exact"):
+    """Median of a column of shares in percent and, if they differ, its range.
 
     All are rounded down, so that 100 means that every sum is right.
     """
-    values = sorted(column(rows, "exact"))
+    values = sorted(column(rows, name))
     values = statistics.median(values), values[0], values[-1]
     values = (math.floor(share * 10 ** (2 + digits)) / 10**digits for share in values)
     middle, low, high = (f"{value:.{digits}f}" for value in values)
@@ -50,11 +50,11 @@ def spread(rows, digits):
 
 
 def interval(good, count):
-    """95 % interval of a share, in percent, outwards to whole ones (Clopper-Pearson)."""
+    """95 % interval of a share in percent, rounded outwards (Clopper & Pearson)."""
     def chance(some, share):
         """Probability that the number of good ones is among `some`."""
-        ways = (math.comb(count, k) * share**k * (1 - share) ** (count - k) for k in some)
-        return sum(ways)
+        ways = {k: math.comb(count, k) for k in some}
+        return sum(n * share**k * (1 - share) ** (count - k) for k, n in ways.items())
 
     fewer, more = range(good + 1), range(good, count + 1)
     inside = [
@@ -100,6 +100,19 @@ def part2_start():
     return markdown(head, ((*key, len(rows), spread(rows, 1)) for key, rows in cells))
 
 
+def part2_plain():
+    lengths = 2, 4, 8, 16
+    rows = []
+    for (rate,), group in groups("part2_plain", "rate").items():
+        digits, sums = (
+            [spread(group, 0, f"{kind}_{n}") for n in lengths]
+            for kind in ("digits", "exact")
+        )
+        rows += [(rate, len(group), "digits", *digits), (rate, "", "sums", *sums)]
+    head = "learning rate", "seeds", "right", *(f"{n} digits" for n in lengths)
+    return markdown(head, rows)
+
+
 def part2_capacity():
     cells = groups("part2_capacity", "hidden", "digits")
     sizes, lengths = (list(dict.fromkeys(names)) for names in zip(*cells))
@@ -139,6 +152,7 @@ TABLES = {
     "part2_ablation": part2_ablation,
     "part2_seeds": part2_seeds,
     "part2_start": part2_start,
+    "part2_plain": part2_plain,
     "part2_capacity": part2_capacity,
     "attack": attack,
     "parallel": parallel,
