@@ -167,7 +167,8 @@ def draw(rows):
     spread = f"{min(ratios):.0f} to {max(ratios):.0f}"
     panels[1].set_title(f"A proven network adds\n{spread} times as fast")
     panels[1].set_ylabel("one sum (s)")
-    panels[2].set_title(f"Carry select: beside the\ninputs {max(megabytes):.0f} MB at most")
+    most = f"{max(megabytes):.0f} MB at most"
+    panels[2].set_title(f"Carry select: beside the\ninputs {most}")
     panels[2].set_ylabel("memory beside the inputs (MB)")
     for axes in panels[1:]:
         axes.set_xlabel("binary digits")

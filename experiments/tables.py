@@ -1,4 +1,4 @@
-"""The tables of the README, the report and experiments/README.md, from the results.
+"""The tables of the report and of experiments/README.md, from the results.
 
     python experiments/tables.py       at once; writes them where they are marked
 
@@ -13,7 +13,7 @@ from common import ROOT, read_rows
 
 from models import write_whole
 
-TEXTS = "README.md", "experiments/README.md", "report/REPORT.md"
+TEXTS = "experiments/README.md", "report/REPORT.md"
 MARKED = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
