@@ -62,7 +62,7 @@ def latch(model, first):
 
 
 def draw(curves, kept):
-    figure, panels = new_figure(1, 4, height=2.3)
+    figure, panels = new_figure(1, 4, height=2.2)
     for axes, kind in zip(panels, TITLES):
         for (name, some), color in zip(curves[kind].items(), COLORS):
             draw_range(axes, range(len(some[0])), some, color=color, label=name)

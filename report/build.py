@@ -37,8 +37,8 @@ LAYOUT = {  # what stands in a comment, and its Typst
     "next column": "][",
     "end columns": "]]",
     "sources": "#[#set text(size: 7.4pt)\n#set par(leading: 0.42em)\n"
-               "#set list(spacing: 0.5em)",
-    "end sources": "]",
+               "#set list(spacing: 0.5em)\n#grid(columns: (1fr, 1fr), gutter: 14pt)[",
+    "end sources": "]]",
 }
 STYLE = """\
 #set figure(placement: auto)
