@@ -130,7 +130,7 @@ def plot(losses, path, part):
     epochs, best = len(losses), losses.index(min(losses))
     content = io.BytesIO()
     with style.context("default"):  # whatever the user's is
-        figure = Figure(figsize=(5.5, 3.4), layout="constrained")
+        figure = Figure(figsize=(4.6, 2.9), layout="constrained")
         axes = figure.subplots()
         axes.semilogy(range(1, epochs + 1), losses, color="#0072b2")
         label = f"best, and saved: epoch {best + 1}, {losses[best]:.1e}"
@@ -138,8 +138,8 @@ def plot(losses, path, part):
         axes.legend()
         axes.grid(alpha=0.3)
         first_and_best = f"from {losses[0]:.2g} to {losses[best]:.1e}"
-        axes.set(xlabel="epoch", ylabel="mean binary cross entropy a digit (nats)",
-                 title=f"Part {part}: {epochs} epochs take the loss {first_and_best}")
+        axes.set(xlabel="epoch", ylabel="mean cross entropy a digit (nats)",
+                 title=f"Part {part}: the loss falls {first_and_best}")
         figure.savefig(content, format="png", dpi=200)
     write_whole(path, content.getvalue())
 

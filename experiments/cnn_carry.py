@@ -63,16 +63,16 @@ def percent_right(model, length, count=500):
 
 
 def draw(rows):
-    figure, axes = new_figure(height=2.4, share=0.64)
+    figure, axes = new_figure(height=2.2, share=0.5)
     _, rnn, *cnns = ([float(row[name]) for row in rows] for name in rows[0])
     axes.plot(LENGTHS, rnn, color=BLUE, label="RNN of 10 units (Part 1)")
     label = f"CNN that sees {FIELD} digits, {len(cnns)} seeds"
     draw_range(axes, LENGTHS, cnns, color=ORANGE, label=label)
-    label = "the carry starts outside its field"
+    label = "beyond: it starts outside"
     axes.axvline(FIELD - 1, color="black", linestyle=":", label=label)
     axes.set(xlabel="columns that the carry runs through", ylim=(0, 105))
     axes.set_ylabel("digit behind them right (%)")
-    axes.set_title("A CNN can only guess a carry from outside its field")
+    axes.set_title("Outside of its field, a CNN can only guess")
     axes.legend(loc="lower right")
     save_figure(figure, "cnn_carry.png")
 

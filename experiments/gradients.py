@@ -1,10 +1,12 @@
-"""Vanishing and exploding gradients of the last state, with respect to each input.
+"""Vanishing and exploding gradients, and a memory that is kept without any.
 
     python experiments/gradients.py       seconds
 
 Random networks of 100 units have orthogonal recurrent matrices, times a spectral
-radius; dotted lines are what a linear network does. The last panel has the two shipped
-networks. Writes results/gradients.csv and gradients.png.
+radius; dotted lines are what a linear network does. Curves are norms of the gradient of
+the last state's sum, by how far back the input is. The shipped Part 1 reads a column
+that sets the carry, or clears it, then columns 0 + 1, which keep it. Writes
+results/gradients.csv and gradients.png.
 """
 
 from common import BLUE, GREEN, GREY, ORANGE, PINK, ROOT, draw_range, new_figure
@@ -18,10 +20,11 @@ from models import load, prepare_device
 RADII = (0.5, 0.9, 1.0, 1.1, 1.5)
 COLORS = (BLUE, ORANGE, GREEN, PINK, GREY)
 TITLES = {
-    "tanh": "tanh: every step that\nsaturates takes a part",
-    "relu": "ReLU: half of the units are\noff, so even 1.1 vanishes",
-    "Part": "trained: Part 1 forgets,\nPart 2 keeps",
+    "tanh": "tanh: saturated units\npass little on",
+    "relu": "ReLU: half of the units\nare off, pass nothing on",
+    "trained": "trained: the gradient\nof Part 1 vanishes",
 }
+STEPS = 20  # columns that Part 1 reads
 
 
 def random_network(nonlinearity, radius):
@@ -33,7 +36,7 @@ def random_network(nonlinearity, radius):
 
 def shipped(part):
     model, _ = load(ROOT / "pretrained" / f"part{part}.pt", part)
-    return model.double().rnn
+    return model.double()
 
 
 def norms(rnn, steps):
@@ -44,20 +47,44 @@ def norms(rnn, steps):
     return inputs.grad.norm(dim=2).mean(0).flip(0).tolist()
 
 
-def draw(curves):
-    figure, panels = new_figure(1, 3, height=3.0)
+def latch(model, first):
+    """Part 1 on a column `first` + `first`, then 0 + 1: gradients, and logits.
+
+    Gradients are norms by steps back, of a state's sum with respect to that first
+    column. Both start where the second column is read.
+    """
+    inputs = torch.tensor([[[first, first]] + (STEPS - 1) * [[0, 1]]]).double()
+    states, _ = model.rnn(inputs.requires_grad_())
+    sums = states[0].sum(1)
+    back = [torch.autograd.grad(one, inputs, retain_graph=True)[0] for one in sums[1:]]
+    logits = model.output(states)[0, 1:, 0].tolist()
+    return [gradient[0, 0].norm().item() for gradient in back], logits
+
+
+def draw(curves, kept):
+    figure, panels = new_figure(1, 4, height=2.2)
     for axes, kind in zip(panels, TITLES):
-        for (number, some), color in zip(curves[kind].items(), COLORS):
-            draw_range(axes, range(len(some[0])), some, color=color, label=number)
-            if kind != "Part":
-                axes.plot([0, 60], [1, number**60], ":", color=color, linewidth=1)
-        axes.set(yscale="log", ylim=(1e-15, 1e12), title=TITLES[kind])
+        for (name, some), color in zip(curves[kind].items(), COLORS):
+            draw_range(axes, range(len(some[0])), some, color=color, label=name)
+            if kind != "trained":
+                axes.plot([0, 60], [1, name**60], ":", color=color, linewidth=1)
+        axes.set(yscale="log", ylim=(1e-15, 1e12))
+        axes.set_title(TITLES[kind], fontsize=8)
         axes.set_xlabel("steps back in time")
     panels[0].set_ylabel("norm of the gradient")
-    panels[2].legend(title="Part")
-    lines = panels[0].get_legend_handles_labels()
-    title = "spectral radius (dotted: a linear network)"
-    figure.legend(*lines, title=title, loc="outside lower center", ncols=len(RADII))
+    panels[2].set(ylim=(1e-30, 1e5), xticks=(0, 9, 18))
+    panels[2].legend(loc="lower left")
+    lines, names = panels[0].get_legend_handles_labels()
+    names = [f"radius {name}" for name in names]
+    figure.legend(lines, names, loc="outside lower center", ncols=len(RADII))
+    steps = range(1, STEPS)
+    for (name, logits), color in zip(kept.items(), (ORANGE, BLUE)):
+        panels[3].plot(steps, logits, ".-", color=color, markersize=4, label=name)
+    panels[3].axhline(0, color="black", linewidth=1)
+    panels[3].set_title("Part 1 keeps its carry:\nall digits are right", fontsize=8)
+    panels[3].set(xlabel="columns 0 + 1 read", xticks=(0, 10, 20))
+    panels[3].set_ylabel("logit (above 0: writes 1)")
+    panels[3].legend(loc="center", title="after")
     save_figure(figure, "gradients.png")
 
 
@@ -69,12 +96,19 @@ if __name__ == "__main__":
     for kind, mine in curves.items():
         for radius in RADII:
             mine[radius] = [norms(random_network(kind, radius), 60) for _ in range(10)]
-    curves["Part"] = {part: [norms(shipped(part), 17)] for part in (1, 2)}
+    part1, part2 = shipped(1), shipped(2)
+    vanishing, after_11 = latch(part1, 1)
+    _, after_00 = latch(part1, 0)
+    curves["trained"] = {"Part 1": [vanishing], "Part 2": [norms(part2.rnn, 17)]}
+    kept = {"1 + 1": after_11, "0 + 0": after_00}
     rows = [
-        {"network": f"{kind} {number}"} | {f"back_{n}": f"{v:.2e}" for n, v in values}
+        {"network": f"{kind} {name}"} | {f"back_{n}": f"{v:.2e}" for n, v in values}
         for kind, mine in curves.items()
-        for number, some in mine.items()
+        for name, some in mine.items()
         for values in map(enumerate, some)
     ]
+    for name, logits in kept.items():
+        row = {"network": f"logits of Part 1 after {name}"}
+        rows.append(row | {f"back_{n}": f"{v:.2f}" for n, v in enumerate(logits)})
     write_rows("gradients.csv", rows)
-    draw(curves)
+    draw(curves, kept)

@@ -148,7 +148,7 @@ def forward_and_backward(sequences, steps, repeats=7):
 
 
 def draw(rows):
-    figure, panels = new_figure(columns=3, height=2.9)
+    figure, panels = new_figure(columns=3, height=2.35)
     styles = {
         "sequences": (BLUE, "more sequences,\n64 steps each"),
         "steps": (ORANGE, "more steps,\n128 sequences"),
@@ -173,8 +173,9 @@ def draw(rows):
     spread = f"{min(ratios):.0f} to {max(ratios):.0f}"
     panels[1].set_title(f"A proven network adds\n{spread} times as fast")
     panels[1].set_ylabel("one sum (s)")
-    panels[2].set_title(f"in {max(megabytes):.0f} MB at most")  # by carry select
-    panels[2].set_ylabel("beside the inputs (MB)")
+    most = f"{max(megabytes):.0f} MB at most"
+    panels[2].set_title(f"Carry select: beside the\ninputs {most}")
+    panels[2].set_ylabel("memory beside the inputs (MB)")
     for axes in panels[1:]:
         axes.set_xlabel("binary digits")
     panels[0].set_ylim(bottom=2e-5)

@@ -47,19 +47,19 @@ def readable(states, digits):
 
 
 def draw(states, shares):
-    figure, (left, right) = new_figure(1, 2, height=3.3, share=0.82)
+    figure, (left, right) = new_figure(1, 2, height=2.4, share=0.66)
     states = states / states.amax(0).clamp(min=1e-6)
     box = {"aspect": "auto", "interpolation": "nearest"}
     left.imshow(states.T, cmap="Greys", extent=(0.5, 34.5, 99.5, -0.5), **box)
     for ring in range(6):
         left.axhline(T * ring - 0.5, color=ORANGE, linewidth=0.7)
-    left.set_title(f"{A} + {B}: digits move\naround the rings as stripes")
-    left.set_ylabel("hidden unit (between lines: a ring)")
+    left.set_title("Digits move around\nthe rings as stripes")
+    left.set_ylabel("unit (between lines: a ring)")
     grid = [100 * torch.tensor(row + [torch.nan] * (T - len(row))) for row in shares]
     box |= {"origin": "lower", "extent": (0.5, 34.5, -0.5, 16.5), "vmin": 90}
     image = right.imshow(torch.stack(grid, dim=1), vmax=100, **box)
-    right.set_title("What a linear map reads off:\nlow digits settle last")
-    right.set_ylabel("digit's place in the sum (0: lowest)")
+    right.set_title("Read off linearly, low\ndigits settle last")
+    right.set_ylabel("place in the sum (0: lowest)")
     figure.colorbar(image, label="read off right (%)")
     for axes in (left, right):
         axes.axvline(T + 0.5, color=BLUE)

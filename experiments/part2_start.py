@@ -64,11 +64,11 @@ def measure(name, rate, seed):
 
 
 def draw(rows):
-    figure, axes = new_figure(height=2.8, share=0.68)
+    figure, axes = new_figure(height=2.2, share=0.47)
     for name, (_, color, line) in VARIANTS.items():
         mine = [row for row in rows if (row["start"], row["rate"]) == (name, RATE)]
         draw_epochs(axes, mine, color=color, linestyle=line, label=name)
-    title = "Only shift registers learn it in 20 epochs (5 seeds each)"
+    title = "Only shift registers learn it in 20 epochs"
     axes.set(title=title, xticks=(1, 5, 10, 15, 20))
     axes.legend()
     save_figure(figure, "part2_start.png")

@@ -6,16 +6,15 @@
 from common import BLUE, GREEN, ORANGE, new_figure, parse, save_figure
 
 SCHEMES = {  # title: (steps with an input, steps with an output)
-    "1  one to many\nan image in, its caption out": ([1], [1, 2, 3, 4]),
-    "2  many to one\na review in, its mood out": ([1, 2, 3, 4], [4]),
-    "3  delayed: Part 2\nall digits in, then the sum out": ([1, 2, 3], [4, 5, 6]),
-    "4  synchronised: Part 1\ntwo digits in, a digit of the sum out": (
-        [1, 2, 3, 4], [1, 2, 3, 4]),
+    "1  one to many": ([1], [1, 2, 3, 4]),
+    "2  many to one": ([1, 2, 3, 4], [4]),
+    "3  delayed (Part 2)": ([1, 2, 3], [4, 5, 6]),
+    "4  synchronised (Part 1)": ([1, 2, 3, 4], [1, 2, 3, 4]),
 }
 
 
 def box(axes, x, y, text, color):
-    style = {"boxstyle": "round,pad=0.3", "facecolor": color, "edgecolor": "none"}
+    style = {"boxstyle": "round,pad=0.2", "facecolor": color, "edgecolor": "none"}
     axes.text(x, y, text, ha="center", va="center", color="white", bbox=style)
 
 
@@ -29,7 +28,7 @@ def draw(axes, inputs, outputs):
     for t in range(1, steps + 1):
         box(axes, t, 1, f"$h_{t}$", BLUE)
         if t > 1:
-            arrow(axes, (t - 0.7, 1), (t - 0.3, 1))
+            arrow(axes, (t - 0.68, 1), (t - 0.32, 1))
         if t in inputs:
             box(axes, t, 0, f"$x_{t}$", GREEN)
             arrow(axes, (t, 0.3), (t, 0.7))
@@ -42,7 +41,7 @@ def draw(axes, inputs, outputs):
 
 if __name__ == "__main__":
     parse(__doc__, jobs=0)
-    figure, panels = new_figure(2, 2, height=3.0, share=0.62)
+    figure, panels = new_figure(2, 2, height=2.5, share=0.46)
     for axes, (title, times) in zip(panels.flat, SCHEMES.items()):
         draw(axes, *times)
         axes.set_title(title, fontsize=8)

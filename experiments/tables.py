@@ -1,10 +1,11 @@
-"""The tables of the README, the report and experiments/README.md, from the results.
+"""The tables of the report and of experiments/README.md, from the results.
 
     python experiments/tables.py       at once; writes them where they are marked
 
 A table stands between `<!-- table NAME -->` and `<!-- end -->`.
 """
 
+import math
 import re
 import statistics
 
@@ -12,7 +13,7 @@ from common import ROOT, parse, read_rows
 
 from models import write_whole
 
-TEXTS = "README.md", "experiments/README.md", "report/REPORT.md"
+TEXTS = "experiments/README.md", "report/REPORT.md"
 MARKED = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -36,21 +37,42 @@ def column(rows, name):
     return [float(row[name]) for row in rows]
 
 
-def spread(rows, digits):
-    """Median of the exact sums in percent and, if they differ, least and largest."""
-    values = sorted(100 * share for share in column(rows, "exact"))
+def spread(rows, digits, name="exact"):
+    """Median of a column of shares in percent and, if they differ, its range.
+
+    All are rounded down, so that 100 means that every sum is right.
+    """
+    values = sorted(column(rows, name))
     values = statistics.median(values), values[0], values[-1]
+    values = (math.floor(share * 10 ** (2 + digits)) / 10**digits for share in values)
     middle, low, high = (f"{value:.{digits}f}" for value in values)
     return middle if low == high else f"{middle} ({low} to {high})"
 
 
+def interval(good, count):
+    """95 % interval of a share in percent, rounded outwards (Clopper & Pearson)."""
+    def chance(some, share):
+        """Probability that the number of good ones is among `some`."""
+        ways = {k: math.comb(count, k) for k in some}
+        return sum(n * share**k * (1 - share) ** (count - k) for k, n in ways.items())
+
+    fewer, more = range(good + 1), range(good, count + 1)
+    inside = [
+        thousandths
+        for thousandths in range(1001)
+        if min(chance(some, thousandths / 1000) for some in (fewer, more)) >= 0.025
+    ]
+    return f"{inside[0] // 10} to {-(-inside[-1] // 10)} %"
+
+
 def part1_ablation():
-    head = "trained", "seeds", "random digits right", "adversarial right", "proven"
+    head = "trained", "seeds", "right: random", "adversarial", "proven", "95 %"
     rows = []
     for (name,), group in groups("part1_ablation", "variant").items():
         right = [column(group, f"{kind}_wrong") for kind in ("random", "adversarial")]
         proven = sum(row["proven"] == "yes" for row in group)
-        rows.append((name, len(group), *(x.count(0) for x in right), f"**{proven}**"))
+        shares = *(x.count(0) for x in right), f"**{proven}**"
+        rows.append((name, len(group), *shares, interval(proven, len(group))))
     return markdown(head, rows)
 
 
@@ -76,6 +98,19 @@ def part2_start():
     head = "start, or cell", "learning rate", "seeds", "exact sums (%)"
     cells = groups("part2_start", "start", "rate").items()
     return markdown(head, ((*key, len(rows), spread(rows, 1)) for key, rows in cells))
+
+
+def part2_plain():
+    lengths = 2, 4, 8, 16
+    rows = []
+    for (rate,), group in groups("part2_plain", "rate").items():
+        digits, sums = (
+            [spread(group, 0, f"{kind}_{n}") for n in lengths]
+            for kind in ("digits", "exact")
+        )
+        rows += [(rate, len(group), "digits", *digits), (rate, "", "sums", *sums)]
+    head = "learning rate", "seeds", "right", *(f"{n} digits" for n in lengths)
+    return markdown(head, rows)
 
 
 def part2_capacity():
@@ -117,6 +152,7 @@ TABLES = {
     "part2_ablation": part2_ablation,
     "part2_seeds": part2_seeds,
     "part2_start": part2_start,
+    "part2_plain": part2_plain,
     "part2_capacity": part2_capacity,
     "attack": attack,
     "parallel": parallel,

@@ -33,10 +33,13 @@ EXAMPLES = {  # the assignment's own; 0; a carry through all; unequal; long or l
     2: ("180 23", "0 0", "65535 1", "40000 3", "65535 65535"),
 }
 LAYOUT = {  # what stands in a comment, and its Typst
-    r"columns (\d+) (\d+)": r"#grid(columns: (\1fr, \2fr), gutter: 14pt)[",
+    r"columns (\d+) (\d+)":
+        r"#block(breakable: false)[#grid(columns: (\1fr, \2fr), gutter: 14pt)[",
     "next column": "][",
-    "end columns": "]",
-    "figures in place": "#set figure(placement: none)",
+    "end columns": "]]",
+    "sources": "#[#set text(size: 7.4pt)\n#set par(leading: 0.42em)\n"
+               "#set list(spacing: 0.5em)\n#grid(columns: (1fr, 1fr), gutter: 14pt)[",
+    "end sources": "]]",
 }
 STYLE = """\
 #set figure(placement: auto)
@@ -47,7 +50,7 @@ STYLE = """\
 #show heading: set block(above: 1.15em, below: 0.65em)
 #show heading.where(level: 1): set text(size: 13pt)
 #show heading.where(level: 2): set text(size: 11pt)
-#show math.equation.where(block: true): set block(above: 0.75em, below: 0.75em)
+#show math.equation.where(block: true): set block(above: 0.65em, below: 0.65em)
 #show figure: set block(above: 0.9em, below: 0.9em)
 #show figure.where(kind: table): set figure(placement: none)
 #show figure.where(kind: table): set block(breakable: false)
@@ -59,7 +62,6 @@ STYLE = """\
 #show raw.where(block: true): set par(leading: 0.47em)
 #show raw.where(block: true): set block(breakable: false)
 #show grid: set figure(placement: none)
-#show <references>: set text(size: 8pt)
 """
 
 
@@ -91,7 +93,7 @@ def to_typst(text, name):
         text = re.sub(f"<!-- {comment} -->", block, text)
     text = re.sub(r"[ \t]*<!--.*?-->\n?", "", text, flags=re.DOTALL)
     variables = {"papersize": "a4", "fontsize": "9.7pt", "header-includes": STYLE}
-    options = ["--standalone", f"--metadata=author:{name}"]
+    options = ["--standalone", "--columns=82", f"--metadata=author:{name}"]
     options += [f"--variable={key}:{value}" for key, value in variables.items()]
     try:
         source = pypandoc.convert_text(text, TARGET, "markdown", extra_args=options)
