@@ -31,13 +31,9 @@ def plain_adder(hidden, noise):
 
 def measure(rate, seed):
     """Row of the table: one network trained, and its shares of digits and sums."""
-    numbers = {"min_digits": 1, "max_digits": DIGITS, "length": 0, "runs": 0.0}
     changes = {
-        "build": plain_adder,
-        "model": {"noise": 0.0},
-        "data": numbers,
-        "optimizer": {"lr": float(rate), "weight_decay": 0.0},
-        "recent": None,
+        "network": plain_adder, "noise": 0.0, "min_digits": 1, "runs": 0.0,
+        "lr": float(rate), "weight_decay": 0.0, "recent": None,
     }
     path = NETWORKS / f"part2 plain {rate} {seed}.pt"
     train_network(part2, seed, changes, path=path)
@@ -53,5 +49,5 @@ def measure(rate, seed):
 
 
 if __name__ == "__main__":
-    jobs = [(rate, seed) for seed in range(10) for rate in RATES]
+    jobs = [(rate, seed) for rate in RATES for seed in range(10)]
     sweep("part2_plain.csv", ["rate", "seed"], measure, jobs, parse(__doc__).jobs)
