@@ -1,6 +1,6 @@
 """Write page/adder.html: one offline file that shows how a network adds, and proves it.
 
-    python page/build.py                        of runs/part1.pt, or else the shipped one
+    python page/build.py                  of runs/part1.pt, or else the shipped one
     python page/build.py --model a.pt --out a.html
 
 The page is template.html with the weights of a Part 1 and a Part 2 network in it.
