@@ -231,7 +231,7 @@ class Page(unittest.TestCase):
         self.assertEqual(len(networks), 50)
         verdicts = [part1.prove(lists(network)) for network in networks]
         kinds = {(verdict.reason or "proven")[2:] for verdict in verdicts}
-        self.assertGreater(len(kinds), 5)
+        self.assertGreaterEqual(len(kinds), 4)  # reasons, and none
         found = self.call(PROVE, list(map(packed, networks)))
         for verdict, other in zip(verdicts, found, strict=True):
             self.assertEqual((other["proven"], other["reason"]),
@@ -353,8 +353,8 @@ class Page(unittest.TestCase):
             if run("document.activeElement.name") == "strength":
                 press("ArrowRight", "ArrowLeft", "ArrowLeft")
                 self.browser.wait("settings.strength === 0.99")
-        self.assertLessEqual({"a", "Add", "Play", "Step", "Back", "Start", "Undo all",
-                              "Other noise", "a2"}, set(reached))
+        parts = {"a", "Add", "Play", "Step", "Back", "Start", "reset", "draw", "a2"}
+        self.assertLessEqual(parts, set(reached))
 
     def test_it_fits_a_phone_and_a_projector_in_light_and_dark(self):
         for width, height in ((1280, 800), (390, 844), (320, 568)):
