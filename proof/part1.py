@@ -49,7 +49,7 @@ of W_hh's diagonal, which stays, and nothing is absolute but float32's own limit
 from array import array
 from collections import namedtuple
 from fractions import Fraction
-from math import ceil, isfinite
+from math import ceil, fsum, isfinite
 from operator import mul
 
 PAIRS = ((0, 0), (0, 1), (1, 0), (1, 1))
@@ -272,7 +272,7 @@ def grow(u, v, drives, margin):
     the rounds are used up, when `check` will fail, or beyond float32: then None.
     """
     largest = [max(d_i, *others, 0) for d_i, *others in zip(*drives.values())]
-    margin *= dot(map(abs, v), largest)
+    margin *= fsum(map(mul, map(abs, v), largest))  # rounded alike by every Python
     intervals = [(0.0, 0.0), None]
     for _ in range(ROUNDS):
         before = list(intervals)
