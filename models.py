@@ -73,7 +73,9 @@ class SynchronousAdder(Adder):
 
     With `constrained`, the recurrent matrix is of rank one (see RankOne). With
     `counting`, unit j starts as relu(x₁ + x₂ + s - k_j), switching on at k_j, spread
-    over what a column and its carry add up to, and s = v·h with random v.
+    over what a column and its carry add up to, and s = v·h with small random v. The
+    digit alternates with that total, and so do the signs of the output weights: else
+    all units that read 0 + 0 may be switched off, for good (a dying ReLU).
     """
 
     part = 1
@@ -84,11 +86,12 @@ class SynchronousAdder(Adder):
         super().__init__(hidden, noise)
         if counting:
             with torch.no_grad():
-                v = self.rnn.weight_hh_l0[0].clone()
+                v = 0.3 * self.rnn.weight_hh_l0[0]
                 self.rnn.weight_hh_l0.copy_(v.expand(hidden, hidden))
                 self.rnn.weight_ih_l0.fill_(1)
                 self.rnn.bias_ih_l0.copy_(-torch.linspace(-0.4, 2.75, hidden))
                 self.rnn.bias_hh_l0.zero_()
+                self.output.weight.abs_()[:, ::2].neg_()
         if constrained:
             register_parametrization(self.rnn, "weight_hh_l0", RankOne())
 
