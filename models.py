@@ -306,8 +306,10 @@ def _check(checkpoint, part):
     weights = checkpoint["state_dict"]
     if not isinstance(weights, dict):
         raise ValueError("it holds no weights by name")
-    hidden = len(weights["rnn.bias_ih_l0"])
     constrained = any("parametrizations" in name for name in weights)
+    if not constrained and set(weights) != set(WEIGHTS):
+        raise ValueError(f"its weights must have the names {', '.join(WEIGHTS)}")
+    hidden = len(weights["rnn.bias_ih_l0"])
     model = MODELS[part](hidden, 0.0, constrained)
     model.load_state_dict(weights)
     weights = plain_weights(model)
