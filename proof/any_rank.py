@@ -9,7 +9,8 @@ library alone, and trusts nothing that it is given.
     ρ         bounds of float32 errors: ρ_i of unit i before its relu, ρ_w of the logit
     H         bounds of the states, powers of two: 0 <= h_i <= H_i = 2^e_i
     j         node of an automaton that follows the sum: it has the total n_j of the
-              column just read, and an edge for each pair to read next
+              column just read, and an edge for each pair to read next, or one edge for
+              (0, 1) and (1, 0), which the network may hardly tell apart
     S_j       parallelotope {m + T y : |y_i| <= 1} of states at node j
     m + G     zonotope {m + Σ_k t_k g_k : |t_k| <= 1}, of vectors g_k, its generators
 
@@ -53,6 +54,10 @@ from math import ceil, inf
 
 from proof.part1 import HUGE, PAIRS, WEIGHTS, Network, dot, rounding
 
+WORDS = {  # by the number of edges of a node, the pairs that each edge is for
+    3: (((0, 0),), ((0, 1), (1, 0)), ((1, 1),)),
+    4: tuple((x,) for x in PAIRS),
+}
 N, R, L, M = 26, 26, 10, 20  # bits after the point: states / H, weights, λ and F
 FULL = 1 << N  # H, in what states count
 
@@ -62,7 +67,7 @@ Certificate = namedtuple(
 Certificate.__doc__ = """What the checker is asked to believe, in integers.
 
 totals     n_j of each node; node 0 is the start
-next       of each node, the four nodes where PAIRS lead
+next       of each node, the nodes where its edges lead: for WORDS of as many
 exponents  e of each unit
 centres    m of each node's S; states count H / 2^N
 columns    of T, of each node's S
@@ -104,13 +109,14 @@ def validate(certificate, hidden):
     """Raise ValueError unless a certificate has its form, and condition 1 holds."""
     totals, after, exponents, *_, depth, halvings, _ = certificate
     nodes = len(totals) if isinstance(totals, (list, tuple)) else 0
+    words = WORDS[3 if nodes and fits(after, (nodes, 3)) else 4]
     matrices = nodes, hidden, hidden
-    shapes = (nodes,), (nodes, 4), (hidden,), (nodes, hidden), matrices, matrices
+    shapes = (nodes,), (nodes, len(words)), (hidden,), (nodes, hidden), matrices, matrices
     if not all(map(fits, certificate, (*shapes, (), (), ()))):
         raise ValueError("a certificate has a wrong shape, or what is no small integer")
     if max(map(abs, exponents)) > 300 or not (0 <= depth <= 64 and 0 <= halvings <= 64):
         raise ValueError("a certificate has an exponent or limit out of range")
-    edges = [(n, x, j) for n, row in zip(totals, after) for x, j in zip(PAIRS, row)]
+    edges = [(n, x, j) for n, row in zip(totals, after) for (x, *_), j in zip(words, row)]
     if not nodes or totals[0] // 2 or not all(
         0 <= j < nodes and totals[j] == sum(x) + n // 2 for n, x, j in edges
     ):
@@ -137,8 +143,12 @@ class Checker:
         self.overflows = max(sizes + logit_size) >= HUGE
         rows = [[Fraction(W) * b for W, b in zip(row, H)] for row in weights[WEIGHTS[1]]]
         self.W = [[round(W / a * 2**R) for W in row] for row, a in zip(rows, H)]
-        drives = [net.drives[x] for x in PAIRS]
-        self.d = [[round(d / a * 2 ** (N + R)) for d, a in zip(row, H)] for row in drives]
+        d = {x: [d / a * 2**N for d, a in zip(net.drives[x], H)] for x in PAIRS}
+        self.drives = []  # of each word: the middle of its pairs', and half their distance
+        for first, *_, last in (word * 2 for word in WORDS[len(certificate.next[0])]):
+            ends = list(zip(d[first], d[last]))
+            middle = [round((a + b) / 2 * 2**R) for a, b in ends]
+            self.drives.append((middle, [round((a - b) / 2) for a, b in ends]))
         off = Fraction(len(H) * FULL, 2 ** (R + 1)) + 1  # by rounding W and d
         self.slack = [ceil(error / a * FULL + off) for error, a in zip(ρ, H)]
         w = [w * a for w, a in zip(net.w, H)]
@@ -170,9 +180,10 @@ class Checker:
                 raise Failed("a state may leave its set")
             before = [dot(row, m) for row in self.W]
             gens = [[dot(row, g) >> R for row in self.W] for g in G]
-            for d, target in zip(self.d, self.certificate.next[node]):
+            for (d, half), target in zip(self.drives, self.certificate.next[node]):
                 middle = [a + b >> R for a, b in zip(before, d)]
-                for m, G, left in self.pieces(middle, gens, halvings):
+                G = [*gens, half] if any(half) else gens
+                for m, G, left in self.pieces(middle, G, halvings):
                     self.judge(target, m, G)
                     if not self.inside(target, m, G):
                         stack.append((target, m, G, depth - 1, left))

@@ -12,17 +12,10 @@ from math import inf
 
 import numpy as np
 
-from proof.any_rank import FULL, M, Certificate, Verdict, check
+from proof.any_rank import FULL, M, WORDS, Certificate, Verdict, check
 from proof.part1 import PAIRS, WEIGHTS
 from proof.search import adversarial_pairs
 
-SUMS = np.array([sum(x) for x in PAIRS])
-SETTINGS = (  # automaton, its memory, first margin, width, halvings, pushes at most
-    ("totals", 2, 0.05, 9.0, 0, 6000),
-    ("totals", 2, 0.02, 0.04, 4, 12000),
-    ("totals", 2, 0.02, 0.02, 6, 20000),
-    ("totals", 3, 0.02, 0.01, 8, 60000),
-)
 DEPTH, ROUNDS, BATCH = 6, 25, 512
 SLACK = 1e-4  # of every unit and step, in units of its largest value
 GAIN = 0.02  # of a parallelotope that is too small, relative to it
@@ -58,7 +51,7 @@ def totals(memory):
         word for word in product(range(4), repeat=memory)
         if all(0 <= b - a // 2 <= 2 for a, b in zip(word, word[1:]))
     ]
-    after = [[(*w, w[-1] // 2 + n)[1:] for n in SUMS] for w in words]
+    after = [[(*w, w[-1] // 2 + n)[1:] for n in range(3)] for w in words]
     return [w[-1] for w in words], [[words.index(w) for w in row] for row in after]
 
 
@@ -68,12 +61,21 @@ def pairs(memory):
 
     def last(carry, *word):
         for x in word:
-            total = carry + SUMS[x]
+            total = carry + sum(PAIRS[x])
             carry = total // 2
-        return int(total)
+        return total
 
     after = [[(last(*w[:2]) // 2, *w[2:], x) for x in range(4)] for w in words]
     return [last(*w) for w in words], [[words.index(w) for w in row] for row in after]
+
+
+SETTINGS = (  # automaton, its memory, first margin, width, halvings, pushes at most
+    (totals, 2, 0.02, 0.02, 6, 20_000),
+    (totals, 2, 0.02, 0.005, 10, 60_000),
+    (totals, 3, 0.02, 0.01, 8, 60_000),
+    (pairs, 2, 0.02, 0.02, 6, 60_000),
+    (pairs, 2, 0.02, 0.005, 10, 150_000),
+)
 
 
 class Net:
@@ -120,11 +122,15 @@ class Boxes:
     def __init__(self, net, total, after, margin):
         self.net, self.totals, self.after = net, np.array(total), np.array(after)
         nodes, node = [], np.zeros(len(net.words[0]), int)
+        words = WORDS[len(after[0])]
+        edge = np.array([k for x in PAIRS for k, word in enumerate(words) if x in word])
         for x in net.words:
-            node = self.after[node, x]
+            node = self.after[node, edge[x]]
             nodes.append(node)
         nodes = np.array(nodes)
         self.T, self.F, self.low, self.high = [], [], [], []
+        ends = [[net.d[PAIRS.index(x)] for x in (word[0], word[-1])] for word in words]
+        self.drives = np.array([[(a + b) / 2, (a - b) / 2] for a, b in ends])
         eye = np.eye(len(net.w))
         for j, Q in enumerate(net.gramians(nodes, len(total))):
             states = net.states[nodes == j]
@@ -157,9 +163,11 @@ class Boxes:
                 continue
             if time.perf_counter() > deadline:
                 raise TimeUp
-            mid = (c @ net.W.T)[:, None] + net.d
-            A = np.repeat(net.W @ G, 4, 0)
-            todo = self.after[node].ravel(), mid.reshape(-1, len(net.w)), A, np.repeat(left, 4)
+            edges = len(self.drives)
+            middle = ((c @ net.W.T)[:, None] + self.drives[:, 0]).reshape(-1, len(net.w))
+            half = np.tile(self.drives[:, 1, :, None], (len(node), 1, 1))
+            A = np.concatenate((np.repeat(net.W @ G, edges, 0), half), 2)
+            todo = self.after[node].ravel(), middle, A, np.repeat(left, edges)
             done = []
             while len(todo[0]):
                 node, mid, A, left = todo
@@ -224,7 +232,7 @@ def whole(values):
 
 def find(net, automaton, memory, margin, width, halvings, budget, deadline=inf, log=None):
     """A certificate that closes in floats, or None."""
-    boxes = Boxes(net, *{"totals": totals, "pairs": pairs}[automaton](memory), margin)
+    boxes = Boxes(net, *automaton(memory), margin)
     for _ in range(ROUNDS):
         pushes, outside, least, worst = boxes.sweep(width, halvings, budget, deadline)
         if log:
