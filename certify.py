@@ -59,9 +59,10 @@ def prove_any_rank(weights, limit):
     verdict, certificate = find_any_rank.prove(weights, deadline, tell, Progress)
     if verdict.proven:
         print("proven    every digit of the sum of any two integers is right")
-        print(f"theorem   proof/any_rank.py, with {len(certificate.totals)} sets of states,"
-              f" of which {verdict.pushes} are made\n"
-              f"margin    {verdict.logit:.4f}, of the least logit, after rounding errors")
+        sets = len(certificate.totals)
+        print(f"theorem   proof/any_rank.py, with {sets} sets of states, any rank")
+        print(f"cases     {verdict.pushes} zonotopes, until all are inside the sets")
+        print(f"margin    {verdict.logit:.4f}, of the least logit, after rounding")
     else:
         tell(verdict.reason)
     return verdict.proven

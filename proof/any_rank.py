@@ -91,10 +91,12 @@ class Failed(Exception):
 def check(weights, certificate, deadline=inf, report=None):
     """Verdict on a certificate for weights, which are as `part1.check` takes them.
 
-    `report`, if any, hears what share is done. Beyond the deadline, of `time.perf_counter`, the
-    time is up. Raises ValueError if a weight is not a finite float32 number, or if the
-    certificate has not the form of one.
+    `report`, if any, hears what share is done. Time is up when `time.perf_counter` is
+    beyond the deadline. Raises ValueError if a weight is not a finite float32 number,
+    or if the certificate has not the form of one.
     """
+    if not isinstance(certificate, (list, tuple)) or len(certificate) != 9:
+        raise ValueError("a certificate has nine parts")
     certificate = Certificate(*certificate)
     validate(certificate, len(weights[WEIGHTS[1]]))
     checker = Checker(weights, certificate, deadline)
@@ -108,16 +110,16 @@ def check(weights, certificate, deadline=inf, report=None):
 def validate(certificate, hidden):
     """Raise ValueError unless a certificate has its form, and condition 1 holds."""
     totals, after, exponents, *_, depth, halvings, _ = certificate
-    nodes = len(totals) if isinstance(totals, (list, tuple)) else 0
-    words = WORDS[3 if nodes and fits(after, (nodes, 3)) else 4]
-    matrices = nodes, hidden, hidden
-    shapes = (nodes,), (nodes, len(words)), (hidden,), (nodes, hidden), matrices, matrices
-    if not all(map(fits, certificate, (*shapes, (), (), ()))):
+    nodes = len(totals) if type(totals) in (list, tuple) else 0
+    words = WORDS[3 if fits(after, (nodes, 3)) else 4]
+    centres, matrices = (nodes, hidden), (nodes, hidden, hidden)
+    shapes = (nodes,), (nodes, len(words)), (hidden,), centres, matrices, matrices
+    if not (nodes and all(map(fits, certificate, (*shapes, (), (), ())))):
         raise ValueError("a certificate has a wrong shape, or what is no small integer")
     if max(map(abs, exponents)) > 300 or not (0 <= depth <= 64 and 0 <= halvings <= 64):
         raise ValueError("a certificate has an exponent or limit out of range")
-    edges = [(n, x, j) for n, row in zip(totals, after) for (x, *_), j in zip(words, row)]
-    if not nodes or totals[0] // 2 or not all(
+    edges = [(n, w[0], j) for n, row in zip(totals, after) for w, j in zip(words, row)]
+    if totals[0] // 2 or not all(
         0 <= j < nodes and totals[j] == sum(x) + n // 2 for n, x, j in edges
     ):
         raise ValueError("a certificate's automaton does not follow the sum")
@@ -127,7 +129,7 @@ def fits(values, shape):
     """Whether these are integers of less than 64 bits, in lists of this shape."""
     if not shape:
         return type(values) is int and abs(values) < 2**63
-    listed = isinstance(values, (list, tuple)) and len(values) == shape[0]
+    listed = type(values) in (list, tuple) and len(values) == shape[0]
     return listed and all(fits(value, shape[1:]) for value in values)
 
 
@@ -141,15 +143,18 @@ class Checker:
         ρ, sizes = rounding(net.unit_terms, [1, 1, 1, 1, *H])
         (ρ_w,), logit_size = rounding(net.logit_terms, [1, *H])
         self.overflows = max(sizes + logit_size) >= HUGE
-        rows = [[Fraction(W) * b for W, b in zip(row, H)] for row in weights[WEIGHTS[1]]]
-        self.W = [[round(W / a * 2**R) for W in row] for row, a in zip(rows, H)]
+        rows = zip(H, weights[WEIGHTS[1]])
+        self.W = [
+            [round(Fraction(W) * b / a * 2**R) for W, b in zip(row, H)]
+            for a, row in rows
+        ]
         d = {x: [d / a * 2**N for d, a in zip(net.drives[x], H)] for x in PAIRS}
-        self.drives = []  # of each word: the middle of its pairs', and half their distance
+        self.drives = []  # of each word: the middle, and half the distance of its pairs
         for first, *_, last in (word * 2 for word in WORDS[len(certificate.next[0])]):
             ends = list(zip(d[first], d[last]))
             middle = [round((a + b) / 2 * 2**R) for a, b in ends]
             self.drives.append((middle, [round((a - b) / 2) for a, b in ends]))
-        off = Fraction(len(H) * FULL, 2 ** (R + 1)) + 1  # by rounding W and d
+        off = Fraction(len(H) * FULL, 2 ** (R + 1)) + 1  # by rounding W and drives
         self.slack = [ceil(error / a * FULL + off) for error, a in zip(ρ, H)]
         w = [w * a for w, a in zip(net.w, H)]
         size = max(map(abs, (*w, net.c))) or 1
@@ -199,8 +204,8 @@ class Checker:
                 yield *image, left
                 continue
             reach = [sum(map(abs, row)) or 1 for row in zip(*G)]
-            stirs = [sum(μ_i * abs(e) // r for μ_i, e, r in zip(μ, g, reach)) for g in G]
-            k = stirs.index(max(stirs))  # any would do
+            stirs = [sum(a * abs(e) // r for a, e, r in zip(μ, g, reach)) for g in G]
+            k = stirs.index(max(stirs))  # where halving helps most, but any would do
             half = [e // 2 for e in G[k]]  # off by less than 1: see slack
             G, slack = [*G[:k], half, *G[k + 1 :]], [s + 1 for s in slack]
             for sign in (1, -1):
@@ -208,7 +213,7 @@ class Checker:
                 stack.append((middle, G, slack, left - 1))
 
     def relu(self, m, G, slack):
-        """m and G of a zonotope that holds relu(p) for p within slack of m + G; and μ."""
+        """m and G that hold relu(p) for all p within the slack of m + G, and each μ."""
         self.pushes += 1
         if time.perf_counter() > self.deadline:
             raise Failed("time is up")
@@ -251,6 +256,7 @@ class Checker:
 def one_minus_η(T, F):
     """What η of T, by columns, and F leave of 1, in what F z counts."""
     one = 1 << N + M
-    rests = ([(i == k) * one - dot(row, t) for k, t in enumerate(T)]
-             for i, row in enumerate(F))
-    return one - max(sum(map(abs, rest)) for rest in rests)
+    return one - max(
+        sum(abs((i == k) * one - dot(row, t)) for k, t in enumerate(T))
+        for i, row in enumerate(F)
+    )

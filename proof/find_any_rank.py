@@ -42,7 +42,7 @@ def prove(weights, deadline=inf, tell=lambda text: None, progress=lambda: None):
             tell(f"try {number} of {len(SETTINGS)}: looking for sets of states")
             certificate = find(runs, *setting, deadline)
             if certificate:
-                tell(f"try {number} of {len(SETTINGS)}: checking {len(certificate[0])} sets")
+                tell(f"try {number} of {len(SETTINGS)}: checking them")
                 verdict = check(weights, certificate, deadline, progress())
             if verdict.proven:
                 return verdict, certificate
@@ -120,11 +120,12 @@ class Runs:
         self.bounded = bool((largest < 2.0**120).all())  # and not NaN
         self.exponents = np.frexp(np.maximum(largest, 2.0**-120))[1]
         scale = 2.0**self.exponents
-        self.W, self.d, self.w, self.c = W * scale / scale[:, None], d / scale, w * scale, c
+        self.W, self.d = W * scale / scale[:, None], d / scale
+        self.w, self.c = w * scale, c
         self.on, self.states = before > 0, np.maximum(before / scale, 0)
 
     def gramians(self, nodes, streams=300, steps=120):
-        """Mean observability Gramian (H, H) of each node, from one-hot nodes (T, B, J)."""
+        """Mean observability Gramians (J, H, H), of one-hot nodes (T, B, J)."""
         few = np.random.default_rng(0).permutation(nodes.shape[1])[:streams]
         eye = np.eye(len(self.w))
         Q, total, count = np.tile(eye, (streams, 1, 1)), 0, 1e-9
@@ -152,7 +153,8 @@ class Sets:
         nodes = np.array(nodes[1:])
         gramians = runs.gramians(np.eye(len(totals))[nodes])
         sets = [
-            self.around(runs.states[nodes == j], Q, margin) for j, Q in enumerate(gramians)
+            self.around(runs.states[nodes == j], Q, margin)
+            for j, Q in enumerate(gramians)
         ]
         self.T, self.F, self.low, self.high = map(np.array, zip(*sets))
 
@@ -192,7 +194,8 @@ class Sets:
                 return 1, inf
             logits = (2 * (self.totals[nodes] % 2) - 1) * (m @ runs.w + runs.c)
             bad += (logits <= abs(runs.w @ G).sum(1)).sum()
-            y, r = (self.F[nodes] @ m[:, :, None])[:, :, 0], abs(self.F[nodes] @ G).sum(2)
+            F = self.F[nodes]
+            y, r = (F @ m[:, :, None])[:, :, 0], abs(F @ G).sum(2)
             over = np.maximum(self.low[nodes] - (y - r), y + r - self.high[nodes])
             out = (over > 0).any(1)
             if depth > 1 and out.any():
@@ -212,7 +215,8 @@ class Sets:
         edges = len(self.middle)
         m = ((m @ self.runs.W.T)[:, None] + self.middle).reshape(-1, len(self.eye))
         G = np.repeat(self.runs.W @ G, edges, axis=0)
-        G = np.concatenate((G, np.tile(self.half[:, :, None], (len(nodes), 1, 1))), axis=2)
+        half = np.tile(self.half[:, :, None], (len(nodes), 1, 1))
+        G = np.concatenate((G, half), axis=2)
         todo, done = (self.after[nodes].ravel(), m, G, np.repeat(left, edges)), []
         while len(todo[0]):
             image, μ, k = self.relu(todo)
@@ -235,7 +239,7 @@ class Sets:
 
     def certificate(self, width, halvings):
         """The sets in integers. The bounds H are twice the scale of the units."""
-        middle, half = ((self.high + sign * self.low)[:, :, None] / 2 for sign in (1, -1))
+        middle, half = ((self.high + s * self.low)[:, :, None] / 2 for s in (1, -1))
         return Certificate(
             self.totals.tolist(),
             self.after.tolist(),
