@@ -3,8 +3,9 @@
     python certify.py              runs/part1.pt, or else the shipped one: a second
     python certify.py --part 2     runs/part2.pt, or else the shipped one: minutes
 
-The theorems stand in proof/part1.py and proof/part2.py. Status 0 if proven, 1 if not,
-2 if there is no verdict.
+The theorems stand in proof/part1.py, any_rank.py and part2.py; any_rank.py is for
+networks of Part 1 that are not of rank one. Status 0 if proven, 1 if not, 2 if there is
+no verdict.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import sys
 import time
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -24,26 +26,48 @@ import torch
 from dataset import to_digits
 from deploy import add, default_model, describe
 from models import fingerprint, load, prepare_device, user_errors
-from proof import part1, part2
+from proof import find_any_rank, part1, part2
 from proof.picture import draw
 from proof.search import find_counterexample
 
 
-def certify_part1(model, path, weights, picture):
+def certify_part1(model, path, weights, picture, limit):
     """Print the verdict and the eight checks, and draw them; True if it is proven."""
     weights = {name: weight.tolist() for name, weight in weights.items()}
     verdict = part1.prove(weights)
     if verdict.proven:
-        print("proven    every digit of the sum of any two non-negative integers",
-              "is right")
+        print_proven("proof/part1.py, with a recurrent matrix of rank one")
     else:
-        print(f"not proven: {verdict.reason}")
         found = find_counterexample(model)
+        if not found and prove_any_rank(weights, limit):
+            return True
+        print(f"not proven: {verdict.reason}")
         print_counterexample(1, path, *(found or ()))
     if verdict.cases:
         print_cases(verdict)
         try_to_draw(weights, verdict, picture)
     return verdict.proven
+
+
+def prove_any_rank(weights, limit):
+    """Look for a proof that needs no rank one, and print it; True if there is one."""
+    tell = partial(print, "any rank:", file=sys.stderr, flush=True)
+    deadline = time.perf_counter() + limit
+    verdict, certificate = find_any_rank.prove(weights, deadline, tell, Progress)
+    if verdict.proven:
+        sets = len(certificate.totals)
+        print_proven(f"proof/any_rank.py, with {sets} sets of states, any rank")
+        print(f"cases     {verdict.pushes} zonotopes, until all are inside the sets")
+        margin = round_down(verdict.logit, 4)
+        print(f"margin    {margin:.4g}, of the least logit, after rounding")
+    else:
+        tell(verdict.reason)
+    return verdict.proven
+
+
+def print_proven(theorem):
+    print("proven    every digit of the sum of any two non-negative integers is right")
+    print("theorem  ", theorem)
 
 
 def print_counterexample(part, path, a=None, b=None, place=None):
@@ -189,6 +213,8 @@ def main():
            help="of Part 1, PNG or PDF by its name (default: %(default)s)")
     option("--device", choices=("auto", "cpu", "cuda"), default="auto",
            help="to run Part 2's cases on")
+    option("--limit", type=int, default=120, metavar="SECONDS",
+           help="for a proof that needs no rank one (default: %(default)s)")
     with user_errors(parser):
         arguments = parser.parse_args()
         part = arguments.part
@@ -199,7 +225,8 @@ def main():
         print("model    ", describe(path, checkpoint))
         print(f"weights   {fingerprint(weights)[:16]}", flush=True)
         if part == 1:
-            return 1 - certify_part1(model, path, weights, arguments.picture)
+            return 1 - certify_part1(
+                model, path, weights, arguments.picture, arguments.limit)
         return 1 - certify_part2(model, path, weights, device)
 
 

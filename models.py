@@ -223,11 +223,16 @@ def load(path, part, device="cpu"):
     if not Path(path).is_file():
         raise UserError(f"{path} does not exist, or is no file;"
                         f" python train_part{part}.py trains a network.")
+    if os.path.getsize(path) > 2**24:
+        raise UserError(f"{path} is too large to be a checkpoint.")  # of up to 45 kB
     content = io.BytesIO(Path(path).read_bytes())
+    problem = "it is damaged, or holds something else"
     try:
         checkpoint = torch.load(content, map_location="cpu", weights_only=True)
         if "state_dict" not in checkpoint:
             checkpoint = {"state_dict": checkpoint}
+        if set(checkpoint["state_dict"]) != set(WEIGHTS):
+            problem = f"its weights must have the names {', '.join(WEIGHTS)}"
         model = MODELS[part](len(checkpoint["state_dict"][WEIGHTS[2]]), 0.0, False)
         model.load_state_dict(checkpoint["state_dict"])  # checks names and shapes
         weights = plain_weights(model)
@@ -240,7 +245,7 @@ def load(path, part, device="cpu"):
         if not all(weight.isfinite().all() for weight in weights.values()):
             problems.append("not all of its weights are finite")
     except Exception:  # torch's words are no help: some advise to load it unchecked
-        problems = ["it is damaged, or holds something else"]
+        problems = [problem]
     if problems:
         raise UserError(f"{path} is not a checkpoint of Part {part} ({problems[0]});"
                         f" train_part{part}.py writes one.")

@@ -30,7 +30,7 @@ import torch
 import certify
 import deploy
 import models
-from proof import coq, part1, part2, search
+from proof import any_rank, coq, find_any_rank, part1, part2, search
 from proof.part1 import PAIRS, check, prove
 from test_binadd import SEVEN, SHIPPED, TemporaryFolder, batch, needs_shipped, script
 from train_part1 import part1 as settings
@@ -244,6 +244,223 @@ class Part1(unittest.TestCase):
             for case in check(weights, ((0, 2), (0, 2))).cases:
                 self.assertLess(case.image[0], 0.5)  # what is exact is not below it
                 self.assertLess(case.logits[0], logit)
+
+
+@needs_shipped
+class AnyRank(unittest.TestCase):
+    """Sets of states: the checker accepts what is right, and nothing else."""
+
+    @classmethod
+    def setUpClass(cls):
+        noise = torch.randn(10, 10, generator=torch.Generator().manual_seed(0))
+        cls.weights = {**shipped(1), W_HH: shipped(1)[W_HH] + 0.01 * noise}
+        cls.verdict, cls.certificate = find_any_rank.prove(lists(cls.weights))
+
+    def check(self, weights=None, **changes):
+        certificate = self.certificate._replace(**changes)
+        return any_rank.check(lists(weights or self.weights), certificate)
+
+    def test_a_network_that_is_not_of_rank_one_is_proven(self):
+        self.assertFalse(prove(lists(self.weights)).proven)
+        self.assertEqual((self.verdict.proven, self.verdict.reason), (True, None))
+        self.assertEqual(wrong_digits(self.weights), 0)
+        copy = json.loads(json.dumps(self.certificate))
+        self.assertEqual(any_rank.check(lists(self.weights), copy), self.verdict)
+
+    def test_the_least_logit_is_below_those_that_are_met(self):
+        pairs = search.adversarial_pairs(100)
+        with torch.no_grad():
+            logits = network(self.weights)(pairs.float())
+        signs = 2 * search.exact_digits(pairs) - 1
+        met = (signs * logits).min().item()
+        self.assertTrue(met / 4 < self.verdict.logit < met)
+
+    def test_networks_that_may_err_are_not_proven(self):
+        w, swapped = self.weights, self.weights[W_IH].clone()
+        swapped[:, 1] = 0
+        for mutant in (
+            {**w, B_OUT: w[B_OUT] + 8}, {**w, B_OUT: w[B_OUT] - 8},
+            {**w, W_OUT: -w[W_OUT], B_OUT: -w[B_OUT]}, {**w, W_HH: w[W_HH].T},
+            {**w, W_HH: 1.5 * w[W_HH]}, {**w, W_IH: swapped},
+            {name: 0 * weight for name, weight in w.items()},
+        ):
+            verdict = self.check(mutant)
+            self.assertFalse(verdict.proven)
+            self.assertRegex(verdict.reason, "^a (logit|state) may ")
+
+    def test_certificates_that_do_not_do_are_refused(self):
+        c = self.certificate
+        shrunk = [[[e // 2 for e in t] for t in T] for T in c.columns]
+        wide = [[[2 * e for e in row] for row in F] for F in c.inverses]  # of halves
+        doubled = [[[2 * e for e in t] for t in T] for T in c.columns]
+        for changes, reason in (
+            ({"centres": c.centres[::-1]}, "may"),
+            ({"columns": shrunk, "inverses": wide}, "a state may leave its set"),
+            ({"inverses": wide}, "F is too far"),
+            ({"columns": shrunk}, "a state may leave its set"),
+            ({"columns": doubled}, "F is too far"),
+            ({"inverses": [[[0] * 10] * 10] * len(c.totals)}, "F is too far"),
+            ({"depth": 0}, "a state may leave its set"),
+            ({"exponents": [e - 3 for e in c.exponents]}, "may"),
+            ({"exponents": [e + 20 for e in c.exponents]}, "may"),  # rounds too much
+            ({"exponents": [300] * 10}, "a sum in float32 may overflow"),
+            ({"exponents": [-300] * 10}, "may"),
+        ):
+            verdict = self.check(**changes)
+            self.assertFalse(verdict.proven)
+            self.assertIn(reason, verdict.reason)
+
+    def test_what_only_guides_the_checker_may_change(self):
+        """Any halving of a zonotope is sound, so these can but cost a proof."""
+        for changes in ({"depth": 9}, {"halvings": 9}, {"width": 9**9}, {"width": -1}):
+            verdict = self.check(**changes)
+            self.assertTrue(verdict.proven or "may" in verdict.reason)
+            self.assertTrue(not verdict.proven or verdict.logit > 0)
+
+    def test_what_is_no_certificate_is_refused(self):
+        c = self.certificate
+        late = [2 if n == 0 else n for n in c.totals]
+        lost = [[*row[:2], -1] for row in c.next]
+        beyond = [[*row[:2], len(c.totals)] for row in c.next]
+        changes = [
+            {"totals": late}, {"totals": []}, {"totals": None},
+            {"totals": c.totals[1:]},
+            {"totals": [n + 4 for n in c.totals]}, {"totals": [0.0, *c.totals[1:]]},
+            {"next": lost}, {"next": beyond}, {"next": [row[::-1] for row in c.next]},
+            {"next": [row[:2] for row in c.next]}, {"next": [[]] * len(c.totals)},
+            {"next": [[*row, row[2]] for row in c.next]}, {"next": c.next[1:]},
+            {"centres": c.centres[1:]}, {"columns": c.columns[1:]},
+            {"inverses": [F[1:] for F in c.inverses]}, {"exponents": c.exponents[1:]},
+            {"exponents": [2**20] * 10}, {"exponents": None}, {"depth": -1},
+            {"depth": 2**40}, {"halvings": -1}, {"halvings": None}, {"width": [0]},
+        ]
+        for odd in (math.nan, math.inf, 0.5, True, "1", None, 2**70, Fraction(1)):
+            changes += [{"width": odd}, {"depth": odd}, {"exponents": [odd] * 10}]
+            changes.append({"centres": [[odd, *m[1:]] for m in c.centres]})
+        for change in changes:
+            with self.assertRaisesRegex(ValueError, "certificate"):
+                self.check(**change)
+        for other in ((), c[:8], [*c, 1], None, "nine words", 9):
+            with self.assertRaisesRegex(ValueError, "certificate"):
+                any_rank.check(lists(self.weights), other)
+
+    def test_the_verdict_does_not_depend_on_powers_of_two(self):
+        exponents = torch.randint(-30, 31, (10,)).tolist()
+        moved = [a + b for a, b in zip(self.certificate.exponents, exponents)]
+        verdict = self.check(scaled(self.weights, exponents), exponents=moved)
+        self.assertTrue(verdict.proven)
+        self.assertAlmostEqual(verdict.logit, self.verdict.logit, delta=1e-3)
+
+    def test_sums_that_may_overflow_or_vanish_are_not_proven(self):
+        for shift, reason in ((124, "a sum in float32 may overflow"), (-126, " may ")):
+            moved = [e + shift for e in self.certificate.exponents]
+            weights = scaled(self.weights, [shift] * 10)
+            if all(weight.isfinite().all() for weight in weights.values()):
+                verdict = self.check(weights, exponents=moved)
+                self.assertFalse(verdict.proven)
+                self.assertIn(reason, verdict.reason)
+
+    def test_it_gives_up_when_time_is_up(self):
+        verdict = any_rank.check(lists(self.weights), self.certificate, deadline=0)
+        self.assertEqual((verdict.proven, verdict.reason), (False, "time is up"))
+        verdict, certificate = find_any_rank.prove(lists(self.weights), deadline=0)
+        self.assertEqual((verdict.reason, certificate), ("time is up", None))
+
+    def test_random_weights_of_any_size_get_a_verdict(self):
+        torch.manual_seed(0)
+        for low, high in ((-45, 38), (25, 38), (-45, -30), (-1, 1)):
+            sizes = {
+                name: 10 ** (low + (high - low) * torch.rand(w.shape))
+                for name, w in self.weights.items()
+            }
+            sizes[W_HH] *= 1 - 2 * torch.randint(2, (10, 10))
+            self.assertFalse(self.check(sizes).proven)
+            self.assertFalse(find_any_rank.prove(lists(sizes))[0].proven)
+
+
+class Zonotopes(unittest.TestCase):
+    """What any_rank.py says of sets of two units' states, by their points."""
+
+    def setUp(self):
+        torch.manual_seed(0)
+
+    def checker(self, T=((2**20, 0), (0, 2**20)), F=((2**26, 0), (0, 2**26)), width=0):
+        weights = dict(zip(models.WEIGHTS, (
+            torch.randn(2, 2), torch.randn(2, 2), *torch.randn(2, 2),
+            torch.randn(1, 2), torch.randn(1),
+        )))
+        certificate = any_rank.Certificate(
+            [0, 1, 2, 3], [[n // 2 + x for x in range(3)] for n in range(4)], [2, 1],
+            [[0, 0]] * 4, [list(map(list, T))] * 4, [list(map(list, F))] * 4,
+            1, 6, width,
+        )
+        any_rank.validate(certificate, 2)
+        return weights, any_rank.Checker(lists(weights), certificate, math.inf)
+
+    def draw(self, generators, size):
+        G = torch.randint(-size, size, (generators, 2)).tolist()
+        return torch.randint(0, any_rank.FULL, (2,)).tolist(), G
+
+    def test_inside_is_what_all_vertices_say(self):
+        found = Counter()
+        for _ in range(400):
+            (a, b), (c, d) = T = torch.randint(-(2**25), 2**25, (2, 2)).tolist()
+            det = a * d - b * c
+            one = Fraction(2 ** (any_rank.N + any_rank.M), det)
+            F = [[round(e * one) for e in row] for row in ((d, -c), (-b, a))]
+            if max(abs(e) for row in F for e in row) > 2**40:
+                continue
+            _, checker = self.checker(T, F)
+            G = torch.randint(-(2**24), 2**24, (3, 2)).tolist()
+            m = torch.randint(-(2**22), 2**22, (2,)).tolist()
+            largest = 0
+            for signs in product((-1, 1), repeat=3):
+                x, y = (m[i] + sum(s * g[i] for s, g in zip(signs, G)) for i in (0, 1))
+                ends = Fraction(d * x - c * y, det), Fraction(a * y - b * x, det)
+                largest = max(largest, *map(abs, ends))
+            inside = checker.rooms[0] > 0 and checker.inside(0, m, G)
+            found[inside] += 1
+            self.assertTrue(not inside or largest <= 1)
+            self.assertTrue(inside or largest > 0.99)
+        self.assertGreater(min(found.values()), 20)
+
+    def test_pieces_hold_all_next_states(self):
+        """Of points of a zonotope, in exact fractions, off by the largest error."""
+        N, halved = any_rank.N, 0
+        for trial in range(40):
+            weights, checker = self.checker(width=2 ** (20 + trial % 6))
+            m, G = self.draw(3, 2**24)
+            W = [[Fraction(x) for x in row] for row in weights[W_HH].tolist()]
+            H = [Fraction(2) ** e for e in checker.certificate.exponents]
+            before = [part1.dot(row, m) for row in checker.W]
+            gens = [[part1.dot(row, g) >> any_rank.R for row in checker.W] for g in G]
+            net = part1.Network(lists(weights))
+            ρ, _ = part1.rounding(net.unit_terms, [1] * 4 + H)
+            for (d, half), word in zip(checker.drives, any_rank.WORDS[3]):
+                middle = [a + b >> any_rank.R for a, b in zip(before, d)]
+                pieces = list(checker.pieces(middle, [*gens, half], 6))
+                halved += len(pieces) > 1
+                for t in 2 * torch.rand(12, 5) - 1:
+                    t = [*map(Fraction, (t.sign() if trial % 2 else t).tolist())]
+                    h = [a * (m_i + part1.dot(t, column)) / 2**N
+                         for a, m_i, column in zip(H, m, zip(*G))]
+                    if not all(0 <= x <= a for x, a in zip(h, H)):
+                        continue  # no such state
+                    for x in word:
+                        p = [d + part1.dot(row, h) + s * e
+                             for d, row, s, e in zip(net.drives[x], W, t[3:], ρ)]
+                        r = [max(0, p_i) / a * 2**N for p_i, a in zip(p, H)]
+                        self.assertTrue(any(holds(m_, G_, r) for m_, G_, _ in pieces))
+        self.assertGreater(halved, 10)
+
+
+def holds(m, G, point):
+    """Whether a zonotope in the plane, with sides along its generators, has a point."""
+    x, y = (a - b for a, b in zip(point, m))
+    return all(
+        abs(g[0] * y - g[1] * x) <= sum(abs(g[0] * f[1] - g[1] * f[0]) for f in G)
+        for g in G
+    )
 
 
 def random_network(hidden):
@@ -492,6 +709,32 @@ class Certify(TemporaryFolder):
         a, b, place = search.find_counterexample(model, 40)
         self.assertEqual((place, (a + b) >> place & 1), (20, 0))
         self.assertGreater(max(a, b).bit_length() + 1, place)  # digits that it writes
+
+    def test_a_network_that_is_not_of_rank_one_is_proven_too(self):
+        noise = torch.randn(10, 10, generator=torch.Generator().manual_seed(0))
+        model = network({**shipped(1), W_HH: shipped(1)[W_HH] + 0.01 * noise})
+        path = self.folder / "part1.pt"
+        models.save(model, path, 1, 0.5, 0)
+        status, output, errors = self.certify("--model", path)
+        self.assertEqual(status, 0)
+        self.assertIn("\nproven    every digit", output)
+        self.assertIn("\ntheorem   proof/any_rank.py, with 12 sets", output)
+        self.assertRegex(errors, "^any rank: try 1 of .*\n")
+        status, output, errors = self.certify("--model", path, "--limit", 0)
+        self.assertEqual(status, 1)
+        self.assertIn("\nnot proven: ", output)
+        self.assertIn("time is up", errors)
+
+    def test_weights_by_other_names_get_the_names(self):
+        path, weights = self.folder / "mine.pt", shipped(1)
+        changes = ("output.", "fc."), ("rnn.", "net.rnn."), ("output.weight", "w")
+        for old, new in changes:
+            renamed = {name.replace(old, new): w for name, w in weights.items()}
+            torch.save(renamed, path)
+            status, _, errors = self.certify("--model", path)
+            self.assertEqual(status, 2)
+            for name in models.WEIGHTS:
+                self.assertIn(name, errors)
 
     def test_part_2_is_proven_or_not(self):
         worst = [(0.5, (0,) * 15 + (1,))]

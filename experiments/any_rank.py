@@ -1,0 +1,95 @@
+"""How often is a free network, whose recurrent matrix may have any rank, proven?
+
+    python experiments/any_rank.py --first 20000 --free 100 --torch 50
+
+Trains each network, unless its checkpoint is in runs/experiments, tests it, and tries
+both theorems of Part 1. Writes results/any_rank.csv, a row a network; goes on where it
+was stopped. Seconds are of processor time. The finder was tuned on seeds from 10,000.
+"""
+
+import time
+from functools import partial
+
+from common import NETWORKS, parse, sweep, train_network
+
+import torch
+
+from models import fingerprint, load
+from proof import find_any_rank, part1
+from proof.search import adversarial_pairs, exact_digits
+from train_part1 import part1 as settings
+
+FREE = {"constrained": False}
+VARIANTS = {  # name: changes of the recipe
+    "free": {"model": FREE},
+    "PyTorch's start": {"model": FREE | {"counting": False}, "optimizer": {"lr": 1e-2}},
+}
+STREAM = 10_000  # digits of the sums that a network is tested on
+
+
+def measure(variant, seed, limit):
+    """Row of the table: one network trained, tested, and proven or not."""
+    path = NETWORKS / f"any rank {variant} {seed}.pt"
+    train_network(settings, seed, VARIANTS[variant], path=path)
+    model, checkpoint = load(path, part=1)
+    weights = {name: w.tolist() for name, w in checkpoint["state_dict"].items()}
+    generator = torch.Generator().manual_seed(seed)
+    pairs = torch.randint(2, (100, STREAM, 2), generator=generator)
+    random = wrong_digits(model, pairs)
+    adversarial = wrong_digits(model, adversarial_pairs(STREAM))
+    row = {
+        "variant": variant,
+        "seed": seed,
+        "loss": f"{checkpoint['loss']:.2e}",
+        "weights": fingerprint(checkpoint["state_dict"])[:16],
+        "random_wrong": random,
+        "adversarial_wrong": adversarial,
+        "rank_one_proven": "yes" if part1.prove(weights).proven else "no",
+    }
+    if random or adversarial:
+        return row | dict.fromkeys(COLUMNS, "") | {"any_rank_proven": "no"}
+    return row | prove(weights, limit)
+
+
+COLUMNS = (
+    "any_rank_proven", "tries", "pushes", "least_logit", "find_s", "check_s", "why"
+)
+
+
+def prove(weights, limit):
+    """Cells of COLUMNS: a network's proof, and the seconds to find and to check it."""
+    marks = [("", time.process_time())]
+
+    def tell(text):
+        marks.append((text, time.process_time()))
+
+    verdict, _ = find_any_rank.prove(weights, time.perf_counter() + limit, tell)
+    tell("")
+    spans = [(a[0], b[1] - a[1]) for a, b in zip(marks, marks[1:])]
+    checking = sum(seconds for text, seconds in spans if "checking" in text)
+    finding = sum(seconds for text, seconds in spans) - checking
+    tries = sum("looking" in text for text, _ in spans)
+    logit = f"{verdict.logit:.3f}" if verdict.proven else ""
+    cells = (
+        "yes" if verdict.proven else "no", tries, verdict.pushes, logit,
+        f"{finding:.2f}", f"{checking:.2f}", verdict.reason or "",
+    )
+    return dict(zip(COLUMNS, cells))
+
+
+def wrong_digits(model, pairs):
+    with torch.inference_mode():
+        right = (model(pairs.float()) > 0) == exact_digits(pairs).bool()
+    return int((~right).sum())
+
+
+if __name__ == "__main__":
+    arguments = parse(__doc__, first=20_000, free=100, torch=50, limit=600)
+    counts = {"free": arguments.free, "PyTorch's start": arguments.torch}
+    jobs = [
+        (variant, seed)
+        for variant, count in counts.items()
+        for seed in range(arguments.first, arguments.first + count)
+    ]
+    function = partial(measure, limit=arguments.limit)
+    sweep("any_rank.csv", ["variant", "seed"], function, jobs, arguments.jobs)

@@ -1,0 +1,138 @@
+"""Is the verdict of proof/any_rank.py ever wrong? Networks at the edge of acceptance.
+
+    python experiments/attack_any_rank.py
+
+The shipped network's weights move in random directions until the proof just holds. Then
+states are drawn in the certificate's sets, corners among them, and run with random
+pairs: in float32, with sums in random orders, fused and flushed; and with errors of the
+largest size that the theorem allows, of random sign. Every digit must be right, and no
+state above its bound. Writes results/attack_any_rank.csv, a row a network.
+"""
+
+import time
+
+from common import ROOT, parse, sweep
+
+import numpy as np
+
+from models import WEIGHTS, load
+from proof import find_any_rank
+from proof.any_rank import FULL
+from proof.part1 import PAIRS, Network, rounding
+
+STATES, STEPS = 400, 40  # of each set, and from each state
+TINY = np.float32(2.0**-126)
+WAYS = "float32", "fused", "flushed", "largest errors"
+
+
+def attack(family, seed):
+    """Row of the table: how far weights could move, and what then went wrong."""
+    generator = np.random.default_rng([list(FAMILIES).index(family), seed])
+    path = ROOT / "pretrained" / "part1.pt"
+    start = {n: w.numpy() for n, w in load(path, part=1)[1]["state_dict"].items()}
+    moves = FAMILIES[family](start, generator)
+    weights = certificate = None
+    low, high = 2.0**-8, 1.0  # of the moves' size, bisected in its logarithm
+    for _ in range(8):
+        size = (low * high) ** 0.5
+        moved = {n: np.float32(w + size * moves[n]) for n, w in start.items()}
+        lists = {name: w.tolist() for name, w in moved.items()}
+        found = find_any_rank.prove(lists, time.perf_counter() + 120)[1]
+        if found:
+            weights, certificate, low = moved, found, size
+        else:
+            high = size
+    row = {"family": family, "seed": seed, "size": f"{low:.4f}", "states": 0}
+    if not certificate:
+        return row | dict.fromkeys(WAYS, "")
+    nodes, states = draw(certificate, generator)
+    row["states"] = len(states)
+    for way in WAYS:
+        row[way] = run(weights, certificate, nodes, states, way, generator)
+    return row
+
+
+def draw(certificate, generator):
+    """Nodes (B,) and states (B, H) in their sets, between 0 and the bounds."""
+    m, T = (np.array(x, float) for x in (certificate.centres, certificate.columns))
+    nodes = np.repeat(np.arange(len(m)), STATES)
+    y = generator.uniform(-1, 1, (len(nodes), m.shape[1]))
+    y[::2] = np.sign(y[::2]) * generator.uniform(0.8, 1, (len(y[::2]), 1))
+    T = T.transpose(0, 2, 1)[nodes]
+    z = (m[nodes] + (T @ y[:, :, None])[:, :, 0]).clip(0, FULL)
+    y = np.linalg.solve(T, (z - m[nodes])[:, :, None])
+    inside = (abs(y) < 1 - 1e-6).all((1, 2))  # clipped, it may be outside
+    return nodes[inside], (z / FULL * 2.0 ** np.array(certificate.exponents))[inside]
+
+
+def run(weights, certificate, nodes, states, way, generator):
+    """Number of wrong digits, and of states above a bound, in runs from the states."""
+    H = 2.0 ** np.array(certificate.exponents)
+    net = Network({name: w.tolist() for name, w in weights.items()})
+    ρ = np.array(rounding(net.unit_terms, [1] * 4 + H.tolist())[0], float)
+    ρ_w = float(rounding(net.logit_terms, [1, *H.tolist()])[0][0])
+    W_ih, W_hh, b_ih, b_hh, w, c = (weights[name] for name in WEIGHTS)
+    cells = np.column_stack((W_ih, b_ih, b_hh, W_hh))
+    output = np.column_stack((c, w))
+    total, h, wrong = np.array(certificate.totals)[nodes], np.float32(states), 0
+    odds = generator.dirichlet([0.3] * 4, len(h)).cumsum(1)
+    for _ in range(STEPS):
+        draws = generator.random((len(h), 1))
+        x = np.array(PAIRS)[(draws > odds).sum(1).clip(0, 3)]
+        total = x.sum(1) + total // 2
+        ones = np.ones((len(h), 1))
+        h = np.maximum(sums(cells, (x, ones, ones, h), way, generator, ρ), 0)
+        logits = sums(output, (ones, h), way, generator, ρ_w)[:, 0]
+        wrong += int((np.where(total % 2, logits > 0, logits < 0) == 0).sum())
+        wrong += int((~(h <= H)).sum())  # NaN, too
+    return wrong
+
+
+def sums(matrix, parts, way, generator, ρ):
+    """Products (B, H) of a matrix and vectors, as some machine might compute them."""
+    vectors = np.column_stack(parts)
+    if way == "largest errors":
+        exact = vectors.astype(float) @ matrix.T.astype(float)
+        return exact + ρ * generator.choice([-1, 1], exact.shape)
+    vectors = np.float32(vectors)
+    total = np.zeros((len(vectors), len(matrix)), np.float32)
+    for k in generator.permutation(matrix.shape[1]):
+        a, b = vectors[:, k, None], matrix[None, :, k]
+        if way == "fused":  # a product of two float32 numbers is exact in float64
+            total = np.float32(a.astype(float) * b + total)
+        else:
+            total = flush(total + flush(a * b, way), way)
+    return total
+
+
+def flush(values, way):
+    if way != "flushed":
+        return values
+    return np.where(abs(values) < TINY, np.float32(0), values)
+
+
+def rest(weights, generator):
+    """The recurrent matrix moves away from rank one."""
+    moves = {name: 0 * w for name, w in weights.items()}
+    name = WEIGHTS[1]
+    return moves | {name: generator.normal(size=weights[name].shape)}
+
+
+def all_weights(weights, generator):
+    """Each weight moves by its own size."""
+    return {n: w * generator.normal(size=w.shape) for n, w in weights.items()}
+
+
+def logit(weights, generator):
+    """Only the output's bias moves."""
+    moves = {name: 0 * w for name, w in weights.items()}
+    return moves | {WEIGHTS[5]: 30 * generator.normal(size=1)}
+
+
+FAMILIES = {"rest": rest, "all weights": all_weights, "output bias": logit}
+
+
+if __name__ == "__main__":
+    arguments = parse(__doc__, networks=10)
+    jobs = [(name, seed) for name in FAMILIES for seed in range(arguments.networks)]
+    sweep("attack_any_rank.csv", ["family", "seed"], attack, jobs, arguments.jobs)
