@@ -34,12 +34,12 @@ BATCH = 128  # sums in a mini-batch
 
 def part1(
     hidden=10,
-    noise=0.1,  # no noise: 3 of 10
-    constrained=True,  # not of rank one: 0 of 10
+    noise=0.1,  # earlier start, no noise: 3 of 10
+    constrained=True,  # earlier start, not of rank one: 0 of 10
     counting=True,  # PyTorch's start: 29 of 30
     lr=3e-2,
-    clip=1.0,  # no clipping: 43 of 50
-    recent=None,  # averaging added: 10 of 10
+    clip=1.0,  # earlier start, no clipping: 43 of 50
+    recent=None,
 ):
     """Part 1's settings: the arguments of `train`, and the held-out data.
 
