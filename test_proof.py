@@ -88,6 +88,27 @@ def scaled(weights, exponents):
     return dict(zip(models.WEIGHTS, (*values, w / factors, c)))
 
 
+def with_overflow(weights):
+    """Part 1's weights and one more unit, infinite, whose outputs have no weight."""
+    W_ih, W_hh, b_ih, b_hh, w, c = (weights[name] for name in models.WEIGHTS)
+    W_hh = torch.nn.functional.pad(W_hh, (0, 1, 0, 1))
+    W_ih, w = torch.cat([W_ih, torch.zeros(1, 2)]), torch.cat([w, torch.zeros(1, 1)], 1)
+    biases = [torch.cat([b, torch.tensor([2.0**127])]) for b in (b_ih, b_hh)]
+    return dict(zip(models.WEIGHTS, (W_ih, W_hh, *biases, w, c)))
+
+
+def three_units(exponent):
+    """Adder made by hand, with its first unit times 2⁻ᵏ and the others times 2ᵏ.
+
+    With n = x₁ + x₂ + k, its states are n, 4 n - 5 and 4 n - 7, or 0 if these are below.
+    """
+    W_hh = torch.tensor([[0, 0.5, -0.5], [0, 2, -2], [0, 2, -2]])
+    W_ih, biases = torch.tensor([[1.0, 1], [4, 4], [4, 4]]), torch.tensor([0.0, -5, -7])
+    values = W_ih, W_hh, biases, torch.zeros(3), torch.tensor([[1.0, -1, 1]])
+    weights = dict(zip(models.WEIGHTS, (*values, torch.tensor([-0.5]))))
+    return scaled(weights, [-exponent, exponent, exponent])
+
+
 def wrong_digits(weights):
     """Number of digits that the network gets wrong on adversarial streams."""
     pairs = search.adversarial_pairs(300)
@@ -846,13 +867,62 @@ class Coq(TemporaryFolder):
             with patch.object(coq, "certificate", lambda *a: certificate(*a) | lies):
                 definitions[name] = coq.define(name, weights, (zero, one))
         definitions["swapped"] = coq.define("swapped", w, (one, zero))
+        definitions["infinite"] = coq.define("infinite", with_overflow(w), (zero, one))
         verdicts = coq.verdicts(self.library, definitions)
-        self.assertEqual(verdicts, [True] + 7 * [False])
+        self.assertEqual(verdicts, [True] + 8 * [False])
+
+    def test_what_torch_gets_wrong_at_the_ends_of_float32_is_rejected(self):
+        """Infinity in a unit that the others ignore; factors that are read as zero."""
+        self.assertGreater(wrong_digits(with_overflow(shipped(1))), 0)
+        networks = {"plain": three_units(0), "subnormal": three_units(70)}
+        proven = [prove(lists(weights)).proven for weights in networks.values()]
+        intervals = prove(lists(networks["plain"])).intervals
+        definitions = [coq.define(name, weights, intervals)
+                       for name, weights in networks.items()]
+        accepted = coq.verdicts(self.library, dict(zip(networks, definitions)))
+        self.assertEqual((proven, accepted), ([True, False], [True, False]))
+        if not torch.set_flush_denormal(True):
+            self.skipTest("needs a processor that can read subnormal numbers as zero")
+        self.addCleanup(torch.set_flush_denormal, False)
+        wrong = [wrong_digits(weights) > 0 for weights in networks.values()]
+        self.assertEqual(wrong, [False, True])
+
+    def test_coq_reads_no_other_file(self):
+        """Files with the library's names, and Coq's, in all places where Coq looks."""
+        weights = shipped(1)
+        wrong = {**weights, B_OUT: weights[B_OUT] + 8}
+        definitions = {
+            name: coq.define(name, net, prove(lists(weights)).intervals)
+            for name, net in {"good": weights, "wrong": wrong}.items()
+        }
+        done = coq.coqc(self.folder, "Adder.v", "Definition check := true.")
+        self.assertEqual(done.returncode, 0)
+        (self.folder / ".coqrc").write_text("This is no Coq.")
+        for place in ("", "coq", ".local/share/coq"):
+            for name in ("Adder.vo", "Binadd/Adder.vo", "Coq/QArith/Qabs.vo"):
+                path = self.folder / place / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if not path.exists():
+                    shutil.copy(self.folder / "Adder.vo", path)
+        variables = "COQPATH", "COQLIB", "HOME", "XDG_DATA_HOME", "XDG_DATA_DIRS"
+        library = self.folder / "library"
+        library.mkdir()
+        for name in variables:
+            with patch.dict("os.environ", {name: str(self.folder)}):
+                verdicts = coq.verdicts(self.library, definitions)
+            self.assertEqual(verdicts, [True, False], name)
+        shutil.copy(HERE / "proof" / "Adder.v", library)
+        with patch.dict("os.environ", dict.fromkeys(variables, str(self.folder))):
+            coq.prepare(library)
+        for name in ("Adder.vo", "Float32.vo", "Runs.vo"):
+            self.assertTrue((library / name).exists())
 
     def test_runs_exist(self):
         """Or else every network would add, for want of runs that do not."""
         text = (HERE / "proof" / "Runs.v").read_text(encoding="utf-8")
-        done = coq.coqc(self.library, "Runs.v", text)
+        with tempfile.TemporaryDirectory() as folder:
+            shutil.copytree(self.library, folder, dirs_exist_ok=True)
+            done = coq.coqc(folder, "Runs.v", text)
         self.assertEqual((done.returncode, done.stdout.strip()), (0, coq.CLOSED))
 
 

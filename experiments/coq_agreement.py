@@ -1,11 +1,13 @@
 """Does Coq accept what proof/part1.py proves, and nothing else, up to the very edge?
 
     python experiments/coq_agreement.py        minutes; goes on where it was stopped
+    python experiments/coq_agreement.py --first 10000 --seeds 5
 
-For each of 50 seeds: the trained network, and two that were perturbed at random, one of
-which stays of rank one. Each is just before and just after it ceases to be proven; just
-after, the intervals of just before are tried as well. Writes results/coq_agreement.csv,
-a row a seed: both verdicts on these, 1 for proven, and the sizes of the perturbations.
+For each of 50 seeds: the trained network, which is that of runs/experiments/ if it is
+there, and two that were perturbed at random, one of which stays of rank one. Each is
+just before and just after it ceases to be proven; just after, the intervals of just
+before are tried as well. Writes results/coq_agreement.csv, a row a seed: both verdicts
+on these, 1 for proven, and the sizes of the perturbations.
 """
 
 import tempfile
@@ -66,9 +68,10 @@ def measure(seed, library):
 
 
 if __name__ == "__main__":
-    arguments = parse(__doc__, seeds=50)
+    arguments = parse(__doc__, first=0, seeds=50)
+    seeds = range(arguments.first, arguments.first + arguments.seeds)
     with tempfile.TemporaryDirectory() as library:
         coq.prepare(library)
-        function, jobs = partial(measure, library=library), zip(range(arguments.seeds))
+        function, jobs = partial(measure, library=library), zip(seeds)
         rows = sweep("coq_agreement.csv", ["seed"], function, jobs, arguments.jobs)
     print("agree on", sum(row["python"] == row["coq"] for row in rows), "of", len(rows))

@@ -1,6 +1,7 @@
-(* Written by python proof/coq.py --export. To compile: Adder.v, Float32.v, this. *)
+(* Written by python proof/coq.py --export. To compile, run in the folder proof/
+   coqc -q -Q . Binadd FILE.v for Adder.v, Float32.v, Runs.v, and this. *)
 
-Require Import Adder Float32.
+From Binadd Require Import Adder Float32 Runs.
 From Coq Require Import QArith List.
 Import ListNotations.
 Open Scope Q_scope.
@@ -48,16 +49,16 @@ Definition shipped : network := {|
   b_hh := vector [-3367965#4194304; -11556403#33554432; 13025079#134217728;
     -7109829#4194304; -13297873#8388608; -7551307#4194304; -10970257#4194304;
     -14125365#8388608; -1990091#1048576; -1040275#2097152];
-  w := vector [16262723#4194304; 4487401#1048576; 9292057#2097152; -16028121#4194304;
-    -13117617#2097152; -9405879#2097152; 14403823#2097152; 628169#131072;
-    13215829#2097152; 9876439#134217728];
-  c := -8876543#1048576 |}.
+  w_out := vector [16262723#4194304; 4487401#1048576; 9292057#2097152;
+    -16028121#4194304; -13117617#2097152; -9405879#2097152; 14403823#2097152;
+    628169#131072; 13215829#2097152; 9876439#134217728];
+  b_out := -8876543#1048576 |}.
 
 Definition shipped_certificate : certificate := {|
-  u := vector [-756742#1231677; 5216417#236481984; 12691040#11085093; 3404998#3695031;
-    3256468#3695031; 11660879#11085093; 3570484#3695031; 1#1; 13019236#11085093;
-    1739360#3695031];
-  v := vector [-7427793#16777216; 14473345#33554432; -2135109#536870912;
+  column := vector [-756742#1231677; 5216417#236481984; 12691040#11085093;
+    3404998#3695031; 3256468#3695031; 11660879#11085093; 3570484#3695031; 1#1;
+    13019236#11085093; 1739360#3695031];
+  row := vector [-7427793#16777216; 14473345#33554432; -2135109#536870912;
     8656649#8388608; 8429461#67108864; 4351919#4194304; 4428675#134217728;
     -11085093#8388608; -16291395#16777216; -14509861#268435456];
   cap := vector [1898928544943#274877906944; 198025534623#34359738368;
@@ -74,11 +75,17 @@ Definition shipped_certificate : certificate := {|
   cuts k := if k then [] else [-51360106908087#340672510951424;
     157575672249021#1703362554757120] |}.
 
+(* The last step says: by computation. It is Qed that makes Coq compute the check. *)
 Theorem shipped_network_adds : adds rounds_to_float32 shipped.
 Proof.
   apply (sound _ float32_accurate _ shipped_certificate).
   vm_cast_no_check (eq_refl true).
 Qed.
+
+(* 180 + 23 = 203, with every result rounded to the nearest float32. *)
+Example shipped_adds_180_and_23 :
+  write round shipped zero (combine (bits 9 180) (bits 9 23)) = bits 9 203.
+Proof. vm_compute. reflexivity. Qed.
 
 Check shipped_network_adds.
 Print Assumptions shipped_network_adds.

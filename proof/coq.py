@@ -2,10 +2,11 @@
 
     python proof/coq.py                    runs/part1.pt, or else the shipped network
     python proof/coq.py --export FILE.v    only write what Coq would be given
+    python proof/coq.py --model pretrained/part1.pt --export proof/Shipped.v
 
 Coq trusts neither this script nor proof/part1.py, whose intervals it checks anew: see
 Adder.v. Status 0 if Coq accepts the network, 1 if it rejects it, with these intervals,
-2 if Coq is missing. That networks have runs at all is proven in Runs.v.
+2 if Coq is missing. Coq is given these files alone, and no other library than its own.
 """
 
 import argparse
@@ -30,23 +31,31 @@ from proof.part1 import PAIRS, WEIGHTS, Network, prove
 EPSILON, TINY = Fraction(1, 2**24), Fraction(1, 2**102)  # as in Adder.v
 DIGITS = 40  # of rounded numbers
 HEADER = """\
-(* Written by python proof/coq.py --export. To compile: Adder.v, Float32.v, this. *)
+(* Written by python proof/coq.py --export. To compile, run in the folder proof/
+   coqc -q -Q . Binadd FILE.v for Adder.v, Float32.v, Runs.v, and this. *)
 
-Require Import Adder Float32.
+From Binadd Require Import Adder Float32 Runs.
 From Coq Require Import QArith List.
 Import ListNotations.
 Open Scope Q_scope.
 """
 THEOREM = """
+(* The last step says: by computation. It is Qed that makes Coq compute the check. *)
 Theorem {0}_network_adds : adds rounds_to_float32 {0}.
 Proof.
   apply (sound _ float32_accurate _ {0}_certificate).
   vm_cast_no_check (eq_refl true).
 Qed.
 
+(* 180 + 23 = 203, with every result rounded to the nearest float32. *)
+Example {0}_adds_180_and_23 :
+  write round {0} zero (combine (bits 9 180) (bits 9 23)) = bits 9 203.
+Proof. vm_compute. reflexivity. Qed.
+
 Check {0}_network_adds.
 Print Assumptions {0}_network_adds.
 """
+LIBRARY = "Adder.v", "Float32.v", "Runs.v"
 CLOSED = "Closed under the global context"  # Coq's words for: no axioms
 POINTWISE = {  # what must hold for each carry and pair of digits
     "bounded": "a state may leave its bounds",
@@ -61,7 +70,8 @@ def define(name, state_dict, intervals):
     values = [exact(weights[key]) for key in WEIGHTS]
     W_ih, W_hh, b_ih, b_hh, (w,), (c,) = values
     network = {"hidden": len(w), **prefix("matrix", {"W_ih": W_ih, "W_hh": W_hh}),
-               **prefix("vector", {"b_ih": b_ih, "b_hh": b_hh, "w": w}), "c": show(c)}
+               **prefix("vector", {"b_ih": b_ih, "b_hh": b_hh, "w_out": w}),
+               "b_out": show(c)}
     evidence = certificate(Network(weights), values, intervals)
     return (f"\n(* The network whose weights have the SHA-256\n"
             f"   {fingerprint(state_dict)} *)\n"
@@ -76,7 +86,7 @@ def certificate(net, values, intervals):
     room = [2 * error for error in errors(net, values, largest)]
     cap = [round_up(r + more) for r, more in zip(largest, room)]
     err = [round_up(error) for error in errors(net, values, cap)]
-    fields = prefix("vector", {"u": net.u, "v": net.v, "cap": cap, "err": err})
+    fields = prefix("vector", {"column": net.u, "row": net.v, "cap": cap, "err": err})
     cuts = [kinks(net, *ends) for ends in zip(low, high)]
     for key, (zero, one) in {"low": low, "high": high, "cuts": cuts}.items():
         fields[f"{key} k"] = f"if k then {show(one)} else {show(zero)}"
@@ -95,10 +105,10 @@ def errors(net, values, cap):
     growth = (1 + EPSILON) ** (4 + len(cap)) - 1
     bounds = []
     for inputs, row, *biases, u in zip(W_ih, W_hh, b_ih, b_hh, net.u):
-        terms = biases + inputs + [weight * h for weight, h in zip(row, cap)]
-        rounding = growth * sum(abs(term) + TINY for term in terms)
+        terms = *zip(biases + inputs, [1] * 4), *zip(row, cap)
+        mass = sum(abs(a * b) + TINY * (1 + abs(a) + abs(b)) for a, b in terms)
         rest = (abs(weight - u * v) * h for weight, v, h in zip(row, net.v, cap))
-        bounds.append(rounding + sum(rest))
+        bounds.append(growth * mass + sum(rest))
     return bounds
 
 
@@ -141,7 +151,7 @@ def prepare(folder):
     if not shutil.which("coqc"):
         raise UserError("Coq is missing (no coqc on the PATH); install it, as by"
                         " apt-get install coq or brew install coq.")
-    for name in ("Adder.v", "Float32.v"):
+    for name in LIBRARY:
         shutil.copy(HERE / name, folder)
         result = coqc(folder, name)
         if result.returncode:
@@ -150,12 +160,18 @@ def prepare(folder):
 
 
 def coqc(folder, name, text=None):
-    """Compile a file, with the given text if any; the finished process."""
+    """Compile a file, with the given text if any; the finished process.
+
+    Coq reads its own library and this folder. Other libraries, which might have files
+    of the same names, are found by variables such as COQPATH, HOME and XDG_DATA_DIRS.
+    """
     if text is not None:
         Path(folder, name).write_text(text, encoding="utf-8")
-    command = ["coqc", "-q", name]
+    kept = {key: os.environ[key] for key in ("PATH", "SYSTEMROOT") if key in os.environ}
+    places = dict.fromkeys(("HOME", "XDG_DATA_HOME", "XDG_DATA_DIRS"), str(folder))
     return subprocess.run(  # its status is for the caller
-        command, cwd=folder, capture_output=True, encoding="utf-8", check=False
+        ["coqc", "-q", "-Q", ".", "Binadd", name], cwd=folder, env=kept | places,
+        capture_output=True, encoding="utf-8", check=False,
     )
 
 
@@ -186,7 +202,7 @@ def conditions(net, cert):
     for k in (0, 1):
         for x in PAIRS:
             for holds, words in POINTWISE.items():
-                term = f"case {net} {cert} ({holds} {net} {cert})"
+                term = f"throughout {net} {cert} ({holds} {net} {cert})"
                 reading = f"carry {k}, digits {x[0]} and {x[1]}: {words}"
                 terms[reading] = f"{term} {show(bool(k))} {show(tuple(map(bool, x)))}"
     return terms
