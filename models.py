@@ -17,6 +17,7 @@ import os
 import sys
 import time
 import uuid
+import warnings
 from operator import attrgetter
 from pathlib import Path
 
@@ -228,7 +229,9 @@ def load(path, part, device="cpu"):
     content = io.BytesIO(Path(path).read_bytes())
     problem = "it is damaged, or holds something else"
     try:
-        checkpoint = torch.load(content, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles by other versions
+            checkpoint = torch.load(content, map_location="cpu", weights_only=True)
         if "state_dict" not in checkpoint:
             checkpoint = {"state_dict": checkpoint}
         if set(checkpoint["state_dict"]) != set(WEIGHTS):

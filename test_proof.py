@@ -1035,7 +1035,7 @@ class Experiments(TemporaryFolder):
             for text in shown
             if text.startswith("```")
         ).split("\n\n\n")
-        self.assertEqual(len(blocks), 12)  # functions and classes
+        self.assertEqual(len(blocks), 15)  # functions and classes
         for block in blocks:
             self.assertTrue(any(block in source for source in sources), block)
 
