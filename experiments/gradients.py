@@ -24,7 +24,7 @@ TITLES = {
     "relu": "ReLU: half of the units\nare off, pass nothing on",
     "trained": "trained: the gradient\nof Part 1 vanishes",
 }
-STEPS = 20  # columns that Part 1 reads
+STEPS = 101  # columns that Part 1 reads
 
 
 def random_network(nonlinearity, radius):
@@ -72,17 +72,17 @@ def draw(curves, kept):
         axes.set_title(TITLES[kind], fontsize=8)
         axes.set_xlabel("steps back in time")
     panels[0].set_ylabel("norm of the gradient")
-    panels[2].set(ylim=(1e-30, 1e5), xticks=(0, 9, 18))
+    panels[2].set(ylim=(1e-15, 1e5), xticks=(0, 50, 99))
     panels[2].legend(loc="lower left")
     lines, names = panels[0].get_legend_handles_labels()
     names = [f"radius {name}" for name in names]
     figure.legend(lines, names, loc="outside lower center", ncols=len(RADII))
     steps = range(1, STEPS)
     for (name, logits), color in zip(kept.items(), (ORANGE, BLUE)):
-        panels[3].plot(steps, logits, ".-", color=color, markersize=4, label=name)
+        panels[3].plot(steps, logits, color=color, label=name)
     panels[3].axhline(0, color="black", linewidth=1)
     panels[3].set_title("Part 1 keeps its carry:\nall digits are right", fontsize=8)
-    panels[3].set(xlabel="columns 0 + 1 read", xticks=(0, 10, 20))
+    panels[3].set(xlabel="columns 0 + 1 read", xticks=(1, 50, 100))
     panels[3].set_ylabel("logit (above 0: writes 1)")
     panels[3].legend(loc="center", title="after")
     save_figure(figure, "gradients.png")
