@@ -60,7 +60,7 @@ def script(path, *arguments, folder, **environment):
     return subprocess.run([sys.executable, HERE / path, *map(str, arguments)],
                           cwd=folder, env={**os.environ, **environment},
                           capture_output=True, text=True, encoding="utf-8",
-                          errors="replace", timeout=170)
+                          errors="replace", timeout=900)
 
 
 def batch(pairs, length, order="lowest", dtype=torch.float32):
@@ -808,7 +808,7 @@ class Scripts(TemporaryFolder):
             if line.startswith("epoch   2"):
                 break
         os.kill(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=100)
+        _, errors = process.communicate(timeout=900)
         self.assertEqual(process.returncode, 130)
         self.assertNotIn("Traceback", errors)
         self.assertEqual(self.files(), {"part1.pt", "part1_loss.png"})

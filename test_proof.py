@@ -678,7 +678,7 @@ class Certify(TemporaryFolder):
             place, line = re.search(r"of value 2\^(\d+)\) .*\n(.*)\n", found[1]).groups()
             self.assertEqual("--model" in line, "runs" not in name)
             done = subprocess.run(line, shell=True, capture_output=True, text=True,
-                                  timeout=170)
+                                  timeout=900)
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertRegex(done.stdout, r"\naccuracy  \d\d?\.")  # not 100.00 %
             output, exact = (int(re.search(rf"\n{word} .* = (\w+)\n", done.stdout)[1], 0)
@@ -1053,7 +1053,7 @@ class Notebook(TemporaryFolder):
                 notebook.cells = notebook.cells[: notebook.cells.index(cell) + 1]
                 break
         place = {"metadata": {"path": str(folder)}}
-        nbclient.NotebookClient(notebook, timeout=170, resources=place).execute()
+        nbclient.NotebookClient(notebook, timeout=900, resources=place).execute()
         return notebook.cells
 
     def test_it_runs_from_a_zip_and_again_after_a_restart(self):
