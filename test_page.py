@@ -19,6 +19,11 @@ from pathlib import Path
 
 import torch
 
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None
+
 import deploy
 import models
 from dataset import to_digits
@@ -33,7 +38,7 @@ from common import train_network
 from coq_agreement import find_edge, lists, perturb
 
 PAGE = HERE / "page" / "adder.html"
-CHROMIUM = shutil.which("chromium")
+CHROMIUM = shutil.which("chromium") if fcntl else None
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
          "--no-first-run", "--disable-background-networking", "--disable-sync",
          "--disable-component-update", "--disable-dev-shm-usage")
@@ -48,11 +53,16 @@ class Browser:
         self.folder = tempfile.TemporaryDirectory()
         theirs, self.requests = os.pipe()
         self.replies, theirs_too = os.pipe()
-        command = ["sh", "-c", f'exec "$@" 3<&{theirs} 4>&{theirs_too}', "sh", CHROMIUM,
-                   *FLAGS, "--remote-debugging-pipe",
-                   f"--user-data-dir={self.folder.name}", "about:blank"]
+
+        def connect():  # chromium reads from 3, and writes to 4
+            high = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (theirs, theirs_too)]
+            for end, number in zip(high, (3, 4)):
+                os.dup2(end, number)
+
         self.process = subprocess.Popen(
-            command, pass_fds=(theirs, theirs_too),
+            [CHROMIUM, *FLAGS, "--remote-debugging-pipe",
+             f"--user-data-dir={self.folder.name}", "about:blank"],
+            close_fds=False, preexec_fn=connect,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(theirs)
         os.close(theirs_too)

@@ -1187,7 +1187,7 @@ class HandIn(TemporaryFolder):
 
         readme = (source / "README.md").read_text(encoding="utf-8")
         self.assertNotIn("handin.py", readme)
-        named = re.findall(r"\]\(([^():]+)\)", readme)  # links, and the list of files
+        named = re.findall(r"\]\(([^():#]+)[#)]", readme)  # links, and the list of files
         named += re.findall(r"^  (\S+(?:/|\.\w+)) ", readme, re.MULTILINE)
         self.assertIn("../report.pdf", named)
         for name in named:
