@@ -109,9 +109,9 @@ def three_units(exponent):
     return scaled(weights, [-exponent, exponent, exponent])
 
 
-def wrong_digits(weights):
+def wrong_digits(weights, length=300):
     """Number of digits that the network gets wrong on adversarial streams."""
-    pairs = search.adversarial_pairs(300)
+    pairs = search.adversarial_pairs(length)
     with torch.no_grad():
         digits = network(weights)(pairs.float()) > 0
     return int((digits != search.exact_digits(pairs).bool()).sum())
@@ -308,6 +308,14 @@ class AnyRank(unittest.TestCase):
             verdict = self.check(mutant)
             self.assertFalse(verdict.proven)
             self.assertRegex(verdict.reason, "^a (logit|state) may ")
+
+    def test_a_network_that_forgets_a_carry_after_long_is_not_proven(self):
+        late = {**self.weights, W_HH: 0.684 * self.weights[W_HH]}
+        self.assertEqual(wrong_digits(late, 100), 0)
+        self.assertGreater(wrong_digits(late), 0)
+        for depth in (self.certificate.depth, 30):
+            verdict = self.check(late, depth=depth)
+            self.assertEqual(verdict.reason, "a state may leave its set")
 
     def test_certificates_that_do_not_do_are_refused(self):
         c = self.certificate
