@@ -17,13 +17,13 @@ from models import WEIGHTS, load
 from proof import any_rank, find_any_rank
 from proof.part1 import Network
 
-NOISE = 0.01  # its standard deviation; entries of the matrix are up to 1.5
+NOISE = 0.01  # its standard deviation; entries of the matrix are up to 1.55
 START, READ = 7, ((1, 1), (1, 1), (0, 0))  # whose set is pushed, and through what
 SIDES = (-0.18, 0.11), (3.15, 4.35)  # of v·h, where sets are
 
 
 def noisy():
-    """Lists of weights: those of the shipped network, which is of rank one, and noise."""
+    """Weights, in lists, of the shipped network, which is of rank one, and noise."""
     weights = load(ROOT / "pretrained" / "part1.pt", part=1)[1]["state_dict"]
     noise = torch.randn(10, 10, generator=torch.Generator().manual_seed(0))
     weights[WEIGHTS[1]] = weights[WEIGHTS[1]] + NOISE * noise
@@ -69,14 +69,16 @@ def draw(weights, certificate):
     checker, net = any_rank.Checker(weights, certificate, math.inf), Network(weights)
     scale = 2.0 ** np.array(certificate.exponents) / any_rank.FULL
     plane = np.array([net.v, net.w], float) * scale
-    origin = np.array([0, float(net.c)])
+
+    def place(m):
+        return plane @ np.array(m, float) + [0, float(net.c)]
 
     def seen(m, G):
-        return outline(plane @ np.array(m, float) + origin, plane @ np.array(G, float).T)
+        return outline(place(m), plane @ np.array(G, float).T)
 
     figure, panels = new_figure(columns=2, height=1.7, sharey=True, width_ratios=(1, 3))
     way = push(checker)
-    centres = np.array([plane @ np.array(m, float) + origin for m, _ in way])
+    centres = np.array([place(m) for m, _ in way])
     for carry, (axes, side) in enumerate(zip(panels, SIDES)):
         for S in zip(certificate.centres, certificate.columns):
             axes.fill(*seen(*S), facecolor=BLUE + "22", edgecolor=BLUE, linewidth=0.6)
