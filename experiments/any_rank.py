@@ -1,36 +1,39 @@
 """How often is a free network, whose recurrent matrix may have any rank, proven?
 
-    python experiments/any_rank.py --first 20000 --free 100 --torch 50
+    python experiments/any_rank.py             goes on where it was stopped
 
-Trains each network, unless its checkpoint is in runs/experiments, tests it, and tries
-both theorems of Part 1. Writes results/any_rank.csv, a row a network; goes on where it
-was stopped. Seconds are of processor time. The finder was tuned on seeds from 10,000.
+Trains each network, unless its checkpoint is in runs/experiments, where those of
+part1_ablation.py are; tests it, and tries both theorems of Part 1. Writes
+results/any_rank.csv, a row a network. Seconds are of processor time. The finder was
+tuned on other networks, of seeds from 10,000, that were trained from an earlier start.
 """
 
 import time
 from functools import partial
 
 from common import NETWORKS, parse, sweep, train_network
+from part1_ablation import STREAM, wrong_digits
 
 import torch
 
 from models import fingerprint, load
 from proof import find_any_rank, part1
-from proof.search import adversarial_pairs, exact_digits
+from proof.search import adversarial_pairs
 from train_part1 import part1 as settings
 
-FREE = {"constrained": False}
-VARIANTS = {  # name: changes of the recipe
-    "free": {"model": FREE},
-    "PyTorch's start": {"model": FREE | {"counting": False}, "optimizer": {"lr": 1e-2}},
+VARIANTS = {  # name: (that of its checkpoints, changes of the arguments of part1)
+    "free": ("not of rank one", {"constrained": False}),
+    "free, PyTorch's start": (
+        "free, PyTorch's start", {"constrained": False, "counting": False, "lr": 1e-2},
+    ),
 }
-STREAM = 10_000  # digits of the sums that a network is tested on
 
 
 def measure(variant, seed, limit):
     """Row of the table: one network trained, tested, and proven or not."""
-    path = NETWORKS / f"any rank {variant} {seed}.pt"
-    train_network(settings, seed, VARIANTS[variant], path=path)
+    name, changes = VARIANTS[variant]
+    path = NETWORKS / f"part1 {name} {seed}.pt"
+    train_network(settings, seed, changes, path=path)
     model, checkpoint = load(path, part=1)
     weights = {name: w.tolist() for name, w in checkpoint["state_dict"].items()}
     generator = torch.Generator().manual_seed(seed)
@@ -77,15 +80,9 @@ def prove(weights, limit):
     return dict(zip(COLUMNS, cells))
 
 
-def wrong_digits(model, pairs):
-    with torch.inference_mode():
-        right = (model(pairs.float()) > 0) == exact_digits(pairs).bool()
-    return int((~right).sum())
-
-
 if __name__ == "__main__":
-    arguments = parse(__doc__, first=20_000, free=100, torch=50, limit=600)
-    counts = {"free": arguments.free, "PyTorch's start": arguments.torch}
+    arguments = parse(__doc__, first=0, free=100, torch=50, limit=600)
+    counts = dict(zip(VARIANTS, (arguments.free, arguments.torch)))
     jobs = [
         (variant, seed)
         for variant, count in counts.items()

@@ -183,15 +183,20 @@ class Checker:
             node, m, G, depth, halvings = stack.pop()
             if not depth:
                 raise Failed("a state may leave its set")
-            before = [dot(row, m) for row in self.W]
-            gens = [[dot(row, g) >> R for row in self.W] for g in G]
-            for (d, half), target in zip(self.drives, self.certificate.next[node]):
-                middle = [a + b >> R for a, b in zip(before, d)]
-                G = [*gens, half] if any(half) else gens
-                for m, G, left in self.pieces(middle, G, halvings):
-                    self.judge(target, m, G)
-                    if not self.inside(target, m, G):
-                        stack.append((target, m, G, depth - 1, left))
+            for target, m, G, left in self.push(node, m, G, halvings):
+                self.judge(target, m, G)
+                if not self.inside(target, m, G):
+                    stack.append((target, m, G, depth - 1, left))
+
+    def push(self, node, m, G, halvings):
+        """Zonotopes that hold the states after those of m + G, and where they are."""
+        before = [dot(row, m) for row in self.W]
+        gens = [[dot(row, g) >> R for row in self.W] for g in G]
+        for (d, half), target in zip(self.drives, self.certificate.next[node]):
+            middle = [a + b >> R for a, b in zip(before, d)]
+            drawn = [*gens, half] if any(half) else gens
+            for m, G, left in self.pieces(middle, drawn, halvings):
+                yield target, m, G, left
 
     def pieces(self, m, G, halvings):
         """Zonotopes that hold relu(p) for all p within the slack of m + G."""
