@@ -17,9 +17,9 @@ from models import WEIGHTS, load
 from proof import any_rank, find_any_rank
 from proof.part1 import Network
 
-NOISE = 0.01  # its standard deviation; entries of the matrix are up to 1.55
-START, READ = 7, ((1, 1), (1, 1), (0, 0))  # whose set is pushed, and through what
-SIDES = (-0.18, 0.11), (3.15, 4.35)  # of v·h, where sets are
+NOISE = 0.01  # its standard deviation; entries of the matrix are larger
+START, READ = 2, ((0, 1), (1, 1), (0, 1))  # whose set is pushed, and through what
+SIDES = {1: (-17.5, -8.5), 0: (-0.6, 0.4)}  # of v·h, where the sets of a carry are
 
 
 def noisy():
@@ -76,10 +76,10 @@ def draw(weights, certificate):
     def seen(m, G):
         return outline(place(m), plane @ np.array(G, float).T)
 
-    figure, panels = new_figure(columns=2, height=1.7, sharey=True, width_ratios=(1, 3))
+    figure, panels = new_figure(columns=2, height=1.7, sharey=True, width_ratios=(3, 1))
     way = push(checker)
     centres = np.array([place(m) for m, _ in way])
-    for carry, (axes, side) in enumerate(zip(panels, SIDES)):
+    for axes, (carry, side) in zip(panels, SIDES.items()):
         for S in zip(certificate.centres, certificate.columns):
             axes.fill(*seen(*S), facecolor=BLUE + "22", edgecolor=BLUE, linewidth=0.6)
         axes.fill(*seen(*way[0]), facecolor="none", edgecolor=ORANGE, linewidth=1.2)
@@ -91,7 +91,7 @@ def draw(weights, certificate):
                 axes.annotate(k, (x, y), (3, 4), textcoords="offset points")
         axes.axhline(0, color="black", linewidth=0.8)
         axes.set(xlim=side, xlabel=f"v·h (carry {carry})")
-    panels[0].set(ylabel="logit", ylim=(-17, 24), yticks=(-10, 0, 10, 20))
+    panels[0].set(ylabel="logit", ylim=(-26, 22), yticks=(-20, -10, 0, 10, 20))
     figure.suptitle(
         f"{len(certificate.totals)} sets of states (blue);"
         f" one of them (0), pushed {len(READ)} times, ends inside another ({len(READ)})"
