@@ -139,7 +139,8 @@ class Part1(unittest.TestCase):
 
     def test_a_network_that_may_err_is_not_proven_but_told_why(self):
         w, noise, pivot = self.weights, torch.randn(10, 10), torch.zeros(10, 10)
-        pivot[7, 7] = 0.01
+        place = w[W_HH].diagonal().abs().argmax()
+        pivot[place, place] = 0.01
         shifted = {**w, B_OUT: w[B_OUT] + 16}
         for mutant, reason in (
             ({**w, W_HH: w[W_HH] + 1e-4 * noise}, None),  # nearly rank one is enough
@@ -158,11 +159,12 @@ class Part1(unittest.TestCase):
     def test_intervals_that_do_not_do_are_refused(self):
         weights = lists(self.weights)
         zero, one = prove(weights).intervals
+        both = min(zero[0], one[0]), max(zero[1], one[1])
         for intervals in (
             (zero, (one[0] + 1, one[1] + 1)),
             ((zero[0] / 99, zero[1]), one),
             (zero, (one[0], one[0])),
-            ((zero[0], one[1]), (zero[0], one[1])),  # one for both says nothing
+            (both, both),  # one for both says nothing
         ):
             self.assertFalse(check(weights, intervals).proven)
         for intervals in ((one, zero), ((-2, -1), one), (zero, one[::-1])):
@@ -191,7 +193,8 @@ class Part1(unittest.TestCase):
                     verdict = prove(lists(weights))
                     reasons.add(verdict.reason)
                     self.assertFalse(verdict.proven and wrong_digits(weights))
-            self.assertEqual(reasons, {None, "a sum in float32 may overflow"})
+            others = {"what the network remembers grows without bound"}  # beyond 2¹²⁷
+            self.assertEqual(reasons - others, {None, "a sum in float32 may overflow"})
 
     def test_random_weights_of_any_size_get_a_verdict(self):
         """Finite ones around 1e30 to 3e38 once ended in an OverflowError."""
@@ -855,7 +858,7 @@ class Coq(TemporaryFolder):
              "Closed under the global context\n"),
             (w, admitted, 1, "rejected: it takes axioms\n"),
             ({**w, B_OUT: w[B_OUT] + 16}, coq.THEOREM, 1,
-             "\ncarry 0, digits 1 and 1: the logit may have the wrong sign\n"),
+             "\ncarry 0, digits 0 and 0: the logit may have the wrong sign\n"),
         ):
             models.save(network(weights), path, 1, 0.5, 0)
             with patch.multiple(coq, THEOREM=theorem, prepare=prepare):
@@ -867,7 +870,7 @@ class Coq(TemporaryFolder):
         w, definitions, certificate = shipped(1), {}, coq.certificate
         noise = torch.randn(10, 10, generator=torch.Generator().manual_seed(0))
         entry, flipped = w[W_HH].clone(), w[W_HH].clone()
-        entry[7, 7] += 0.01
+        entry.diagonal()[entry.diagonal().abs().argmax()] += 0.01  # of the pivot
         flipped[3, 5] *= -1
         for name, weights, lies in (
             ("scaled", scaled(w, [-30, 30, 0, 7, -19, 3, 22, -8, 11, 29]), {}),
