@@ -119,8 +119,9 @@ def rings(hidden, ring):
     """Recurrent matrix (H, H) of shift registers, each a ring of units.
 
     Unit k feeds unit k + 1, and a ring's last unit its first: what enters comes by
-    again `ring` steps later, when Part 2 has to answer. Chains keep a memory where
-    orthogonal matrices do not (Orhan & Pitkow 2020). The noise lets the rings differ.
+    again `ring` steps later, when Part 2 has to answer. A random orthogonal matrix
+    would mix it. Others start from a circular shift (Keller et al. 2024) or from chains
+    (Orhan & Pitkow 2020). The noise lets the rings differ.
     """
     matrix = 0.01 * torch.randn(hidden, hidden)
     for first in range(0, hidden - ring + 1, ring):
