@@ -983,7 +983,7 @@ class Experiments(TemporaryFolder):
         zero, one = prove(lists(shipped(1))).intervals
         for shift, intervals, problem in (
             (0, (zero, one), ""),
-            (8, (zero, one), "a digit is wrong"),
+            (16, (zero, one), "a digit is wrong"),
             (math.nan, (zero, one), "a digit is wrong"),
             (0, (zero, (one[0], one[0])), "s is outside"),
         ):
