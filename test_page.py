@@ -32,7 +32,7 @@ from test_binadd import SHIPPED, needs_shipped, script
 from train_part1 import part1 as settings
 
 HERE = Path(__file__).absolute().parent
-sys.path.append(str(HERE / "experiments"))
+sys.path.insert(0, str(HERE / "experiments"))  # first, as in test_proof.py
 
 from common import train_network
 from coq_agreement import find_edge, lists, perturb

@@ -12,13 +12,10 @@ import time
 from functools import partial
 
 from common import NETWORKS, parse, sweep, train_network
-from part1_ablation import STREAM, wrong_digits
-
-import torch
+from part1_ablation import streams, wrong_digits
 
 from models import fingerprint, load
 from proof import find_any_rank, part1
-from proof.search import adversarial_pairs
 from train_part1 import part1 as settings
 
 VARIANTS = {  # name: (that of its checkpoints, changes of the arguments of part1)
@@ -36,10 +33,7 @@ def measure(variant, seed, limit):
     train_network(settings, seed, changes, path=path)
     model, checkpoint = load(path, part=1)
     weights = {name: w.tolist() for name, w in checkpoint["state_dict"].items()}
-    generator = torch.Generator().manual_seed(seed)
-    pairs = torch.randint(2, (100, STREAM, 2), generator=generator)
-    random = wrong_digits(model, pairs)
-    adversarial = wrong_digits(model, adversarial_pairs(STREAM))
+    random, adversarial = (wrong_digits(model, pairs) for pairs in streams(seed))
     row = {
         "variant": variant,
         "seed": seed,

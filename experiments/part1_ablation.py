@@ -40,9 +40,7 @@ def measure(variant, seed):
     model, checkpoint = load(path, part=1)
     weights = checkpoint["state_dict"]
     verdict = prove({name: weight.tolist() for name, weight in weights.items()})
-    generator = torch.Generator().manual_seed(seed)
-    random = torch.randint(2, (100, STREAM, 2), generator=generator)
-    adversarial = adversarial_pairs(STREAM)
+    random, adversarial = streams(seed)
     return {
         "variant": variant,
         "seed": seed,
@@ -56,6 +54,13 @@ def measure(variant, seed):
         "adversarial_digits": adversarial[..., 0].numel(),
         "weights": fingerprint(weights)[:16],
     }
+
+
+def streams(seed):
+    """Pairs of digits (B, STREAM, 2) that a network is tested on: random, adversarial."""
+    generator = torch.Generator().manual_seed(seed)
+    random = torch.randint(2, (100, STREAM, 2), generator=generator)
+    return random, adversarial_pairs(STREAM)
 
 
 def smallest(verdict):

@@ -2,9 +2,10 @@
 
     python experiments/run_all.py       hours on two cores; stops at the first failure
 
-First come the networks in pretrained/, the plots of their losses, their certificates
-and Shipped.v; then every experiment, the tables, the ten deployments and the PDF. Needs
-Coq, and what report/build.py needs. The sweeps skip what is in their tables already: to
+First come the networks in pretrained/, the plots of their losses, their certificates,
+Shipped.v and the page; then every experiment, the tables, the ten deployments and the
+PDF. Needs Coq, and what report/build.py needs.
+The sweeps skip what is in their tables already: to
 measure anew, delete the CSV files in results/ and the networks in runs/experiments/.
 Only the notebook is not run here: jupyter execute --inplace binadd.ipynb does it.
 """
@@ -54,6 +55,7 @@ if __name__ == "__main__":
     parse(__doc__, jobs=0)
     make_networks()
     make_certificates()
+    run("page/build.py", "--model", "pretrained/part1.pt")
     for path in experiments():
         run(path)
     run("experiments/tables.py")
