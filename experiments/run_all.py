@@ -4,9 +4,9 @@
 
 First come the networks in pretrained/, the plots of their losses, their certificates,
 Shipped.v and the page; then every experiment, the tables, the ten deployments and the
-PDF. Needs Coq, and what report/build.py needs.
-The sweeps skip what is in their tables already: to
-measure anew, delete the CSV files in results/ and the networks in runs/experiments/.
+PDF. Needs Coq, and what report/build.py needs. The sweeps skip what is in their tables
+already: to measure anew, delete the CSV files in results/ and the networks in
+runs/experiments/.
 Only the notebook is not run here: jupyter execute --inplace binadd.ipynb does it.
 """
 
