@@ -62,7 +62,6 @@ class BinaryAddition(Dataset):
 
     Draws come from torch's global generator: `torch.manual_seed` fixes them, and
     DataLoader workers, which torch seeds differently, do not repeat each other.
-    Raises ValueError for arguments that would draw something else.
     """
 
     def __init__(self, size=12_800, min_digits=1, max_digits=16, order="lowest",

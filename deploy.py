@@ -66,10 +66,7 @@ def describe(path, checkpoint):
     """Which file a checkpoint is, what it is, and where it comes from."""
     facts = [f"Part {checkpoint['part']}, {checkpoint['hidden']} ReLU units"]
     facts += [f"{name} {checkpoint.get(name, 'unknown')}" for name in ("seed", "epoch")]
-    trained = Path("runs", path.name)
-    shipped = path.absolute().parent == SHIPPED and not trained.exists()
-    note = f" (shipped; there is no {trained} here)" if shipped else ""
-    return f"{path}: {', '.join(facts)}{note}"
+    return f"{path}: {', '.join(facts)}"
 
 
 def integer(text):
@@ -92,10 +89,8 @@ def parse(parser):
         sys.set_int_max_str_digits(0)  # Python stops at 4300 decimal digits, else
     parser.convert_arg_line_to_args = lambda line: line.lstrip(BOM).split()
     option = parser.add_argument
-    option("integers", metavar="INTEGER", type=integer, nargs=2,
-           help="two; or @FILE, a text file with both")
-    option("--part", type=int, choices=(1, 2), default=1,
-           help="1 writes a digit at each step (default); 2 reads all, then writes")
+    option("integers", metavar="INTEGER", type=integer, nargs=2, help="or @FILE, once")
+    option("--part", type=int, choices=(1, 2), default=1, help="default: 1")
     option("--model", type=Path, help="default: runs/partN.pt, or else the shipped one")
     option("--device", choices=("auto", "cpu", "cuda"), default="auto")
     arguments = parser.parse_intermixed_args()
@@ -111,8 +106,9 @@ def parse(parser):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0],
-                                     fromfile_prefix_chars="@")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        fromfile_prefix_chars="@")
     with user_errors(parser):
         arguments = parse(parser)
         part, (a, b) = arguments.part, arguments.integers
@@ -123,16 +119,15 @@ def main():
         length = 1 + (DIGITS if part == 2 else max(a.bit_length(), b.bit_length(), 1))
         first, second, exact = (to_digits(n, length, order) for n in (a, b, a + b))
         output = add(model, first, second)
-        percent, right = check(output, exact)
         print("model    ", describe(path, checkpoint))
         lines = {"input 1": first, "input 2": second, "output": output, "exact": exact}
         for name, digits in lines.items():
             number = to_integer(digits, order)
             number = number if length < 14_000 else hex(number)  # in linear time
             print(f"{name:<10}{','.join(map(str, digits))} = {number}")
+        percent, right = check(output, exact)
         print(f"accuracy  {percent:.2f} % ({right} of {length} digits)")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

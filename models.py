@@ -5,9 +5,8 @@ updates its hidden state h, which is all of its memory and starts at 0:
 
     h <- relu(W_ih x + b_ih + W_hh h + b_hh),    logit = w·h + c: digit 1 if above 0.
 
-What helps them to learn is in here too, so that the training loop can be plain.
-
-Shapes: B batch, T time steps, H hidden units.
+What helps them to learn is in here too, so that the training loop can be plain. Shapes
+have B for batch, T for time steps, H for hidden units.
 """
 
 import contextlib
@@ -30,7 +29,6 @@ DIGITS = 16  # of a number in Part 2, whose memory is sized for them
 
 # Networks, and the constraint of each.
 
-
 class Adder(nn.Module):
     """Layers of both networks, and noise on the digits while training.
 
@@ -48,9 +46,7 @@ class Adder(nn.Module):
         self.output = nn.Linear(hidden, 1)
 
     def add_noise(self, inputs):
-        if not self.training:
-            return inputs
-        return inputs + self.noise * torch.randn_like(inputs)
+        return inputs + self.noise * torch.randn_like(inputs) if self.training else inputs
 
 
 class RankOne(nn.Module):
@@ -159,17 +155,13 @@ class DelayedAdder(Adder):
 
 # Saving and loading: a checkpoint is a dict of plain values and six plain weights.
 
-
 MODELS = {1: SynchronousAdder, 2: DelayedAdder}
 WEIGHTS = ("rnn.weight_ih_l0", "rnn.weight_hh_l0", "rnn.bias_ih_l0", "rnn.bias_hh_l0",
            "output.weight", "output.bias")
 
 
 def save(model, path, epoch, loss, seed):
-    """Write a checkpoint: the six plain weights, and where they come from.
-
-    Raises OSError if the file cannot be written; what was there before then stays.
-    """
+    """Write a checkpoint: the six plain weights, and where they come from."""
     weights = plain_weights(model)
     checkpoint = dict(part=model.part, hidden=model.hidden, state_dict=weights,
                       epoch=epoch, loss=loss, seed=seed, sha256=fingerprint(weights))
@@ -180,9 +172,8 @@ def save(model, path, epoch, loss, seed):
 
 def plain_weights(model):
     """State dict of the six weights, without constraints, as float32 on the CPU."""
-    weights = {name: attrgetter(name)(model).detach() for name in WEIGHTS}
-    return {name: weight.to("cpu", torch.float32, copy=True)
-            for name, weight in weights.items()}
+    return {name: attrgetter(name)(model).detach().to("cpu", torch.float32, copy=True)
+            for name in WEIGHTS}
 
 
 def fingerprint(weights):
@@ -193,27 +184,21 @@ def fingerprint(weights):
 
 def write_whole(path, content):
     """Write bytes to a file, whole or not at all. Raises OSError if that fails."""
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(path))  # a link stays a link
     if target.exists() and not target.is_file():  # a device, such as /dev/null
-        target.write_bytes(content)
-        return
+        return target.write_bytes(content)
     unfinished = target.with_name(f"unfinished-{uuid.uuid4().hex}")
     try:
         unfinished.write_bytes(content)
-        _replace(unfinished, target)
+        try:
+            os.replace(unfinished, target)
+        except PermissionError:  # on Windows, while a virus scanner reads the target
+            time.sleep(0.5)
+            os.replace(unfinished, target)
     except OSError as error:  # which names the unfinished file
         raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         unfinished.unlink(missing_ok=True)
-
-
-def _replace(source, target):
-    for wait in (0.1, 0.5):
-        try:
-            return os.replace(source, target)
-        except PermissionError:  # on Windows, while a virus scanner reads the target
-            time.sleep(wait)
-    os.replace(source, target)
 
 
 def load(path, part, device="cpu"):
@@ -225,8 +210,6 @@ def load(path, part, device="cpu"):
     if not Path(path).is_file():
         raise UserError(f"{path} does not exist, or is no file;"
                         f" python train_part{part}.py trains a network.")
-    if os.path.getsize(path) > 2**24:
-        raise UserError(f"{path} is too large to be a checkpoint.")  # of up to 45 kB
     content = io.BytesIO(Path(path).read_bytes())
     problem = "it is damaged, or holds something else"
     try:
@@ -241,11 +224,11 @@ def load(path, part, device="cpu"):
         model.load_state_dict(checkpoint["state_dict"])  # checks names and shapes
         weights = plain_weights(model)
         facts = {"part": part, "hidden": model.hidden, "sha256": fingerprint(weights)}
+        facts |= {name: int(checkpoint[name]) for name in ("epoch", "seed")
+                  if name in checkpoint}  # they are printed
         problems = [f"its {name} is {checkpoint[name]!r:.70}, not {value!r}"
                     for name, value in facts.items()  # its SHA-256 finds damage
                     if checkpoint.get(name, value) != value]
-        problems += [f"its {name} is not a whole number" for name in ("epoch", "seed")
-                     if type(checkpoint.get(name, 0)) is not int]  # it is printed
         if not all(weight.isfinite().all() for weight in weights.values()):
             problems.append("not all of its weights are finite")
     except Exception:  # torch's words are no help: some advise to load it unchecked
@@ -258,7 +241,6 @@ def load(path, part, device="cpu"):
 
 
 # Running a script.
-
 
 class UserError(Exception):
     """Something that the user of a script can mend; the message says how."""
@@ -280,21 +262,19 @@ def prepare_device(name="auto"):
         return torch.device("cpu")
     try:
         matrix = torch.full((64, 64), 1 + 2**-20, device="cuda")
-        exact = torch.equal(matrix @ torch.eye(64, device="cuda"), matrix)
+        if not torch.equal(matrix @ torch.eye(64, device="cuda"), matrix):
+            raise RuntimeError("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE turned TF32 on")
     except (RuntimeError, AssertionError) as error:  # a torch without CUDA asserts
         reason = str(error).partition("\n")[0]
         raise UserError(f"cuda cannot be used ({reason}); try --device cpu.") from None
-    if not exact:  # TORCH_ALLOW_TF32_CUBLAS_OVERRIDE beats all settings
-        raise UserError("cuda computes in TF32, not float32; try --device cpu.")
     return torch.device("cuda")
 
 
 @contextlib.contextmanager
 def user_errors(parser):
     """Context of a script: what goes wrong is a sentence, and ends it with status 2."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed, as by 2>&-
-            setattr(sys, name, open(os.devnull, "w"))
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # closed, as by >&-
+    sys.stderr = sys.stderr or open(os.devnull, "w")
     if hasattr(sys.stdout, "reconfigure"):  # a notebook's has no such method
         sys.stdout.reconfigure(errors="backslashreplace")  # for odd file names
     try:

@@ -11,7 +11,6 @@ import hashlib
 import io
 import math
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -39,7 +38,6 @@ def part1(
     counting=True,  # PyTorch's start: 29 of 30
     lr=3e-2,
     clip=1.0,  # earlier start, no clipping: 43 of 50
-    recent=None,
 ):
     """Part 1's settings: the arguments of `train`, and the held-out data.
 
@@ -49,12 +47,10 @@ def part1(
     model = SynchronousAdder(hidden, noise, constrained, counting)
     data = BinaryAddition(100 * BATCH, max_digits=16, order=model.order)
     held_out = BinaryAddition(1024, min_digits=32, max_digits=32, order=model.order)
-    training = dict(model=model, data=data, lr=lr, weight_decay=0.0, clip=clip,
-                    recent=recent)
-    return training, held_out
+    return dict(model=model, data=data, lr=lr, clip=clip), held_out
 
 
-def train(model, data, lr, weight_decay, clip, recent, epochs=100):
+def train(model, data, lr, weight_decay=0.0, clip=None, recent=None, epochs=100):
     """Train, and yield the mean loss of each epoch; the model may then be used.
 
     lr      peak of the learning rate, which rises to it and then falls to nearly zero
@@ -76,7 +72,7 @@ def train(model, data, lr, weight_decay, clip, recent, epochs=100):
         model.train()
         if recent:
             vector_to_parameters(latest, weights)
-        total = torch.zeros((), device=device)
+        total = 0.0
         for inputs, sums in loader:
             logits = model(inputs.to(device))
             loss = binary_cross_entropy_with_logits(logits, sums.to(device))
@@ -90,14 +86,14 @@ def train(model, data, lr, weight_decay, clip, recent, epochs=100):
                 latest = parameters_to_vector(weights).detach()
                 average = average.lerp(latest, recent / (steps + recent))
                 steps += 1
-            total += loss.detach()  # read once an epoch: a GPU waits at every read
+            total += loss.item()
         if not math.isfinite(total):
             raise FloatingPointError("the loss diverged; try another --seed.")
         if recent:
             vector_to_parameters(average, weights)
         with torch.no_grad():
             model.to(device)  # an nn.RNN lets go of the graph, so that it can be copied
-        yield total.item() / len(loader)
+        yield total / len(loader)
 
 
 def evaluate(model, inputs, sums):
@@ -112,7 +108,7 @@ def fit(training, held_out, path, seed, epochs=100, device="cpu"):
     """Train, save the best epoch's network, and yield what each epoch came to.
 
     That is its loss, and the shares of held-out digits right and of sums exactly right.
-    Without a path nothing is saved. The seed is the one that `training` was drawn with.
+    Without a path nothing is saved.
     """
     model, best = training["model"].to(device), math.inf
     batch = next(iter(DataLoader(held_out, len(held_out))))
@@ -137,23 +133,22 @@ def plot(losses, path, part):
         axes.plot(best + 1, losses[best], "o", color="#d55e00", ms=8, label=label)
         axes.legend()
         axes.grid(alpha=0.3)
-        first_and_best = f"from {losses[0]:.2g} to {losses[best]:.1e}"
+        fall = f"from {losses[0]:.2g} to {losses[best]:.1e}"
         axes.set(xlabel="epoch", ylabel="mean cross entropy a digit (nats)",
-                 title=f"Part {part}: the loss falls {first_and_best}")
+                 title=f"Part {part}: the loss falls {fall}")
         figure.savefig(content, format="png", dpi=200)
     write_whole(path, content.getvalue())
 
 
 def run(part, settings, description):
-    """Command line of both training scripts. Returns 0, or 130 after Ctrl-C."""
+    """Command line of both training scripts."""
     parser = argparse.ArgumentParser(
-        description=(description or "").partition("\n")[0],  # none under python -OO
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     option = parser.add_argument
-    option("--epochs", type=int, default=100, help="fewer for a quick look")
-    option("--seed", type=int, default=0, help="another seed trains another network")
-    option("--out", type=Path, default="runs", help="folder for the model and the plot")
-    option("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where")
+    option("--epochs", type=int, default=100, help="default: 100")
+    option("--seed", type=int, default=0, help="default: 0")
+    option("--out", type=Path, default="runs", help="folder, default: runs")
+    option("--device", choices=("auto", "cpu", "cuda"), default="auto")
     with user_errors(parser):
         arguments = parser.parse_args()
         epochs, seed = arguments.epochs, arguments.seed
@@ -163,44 +158,34 @@ def run(part, settings, description):
         path = arguments.out / f"part{part}.pt"
         path.parent.mkdir(parents=True, exist_ok=True)
         keep_earlier(path)
-        torch.manual_seed(seed)
         print(f"Part {part}, seed {seed}, on {device}", flush=True)
-        losses, status = follow(fit(*settings(), path, seed, epochs, device), epochs)
-        if losses:
-            print(f"wrote {path}, loss {min(losses):.2e}", flush=True)
-            picture = path.with_name(f"part{part}_loss.png")
-            plot(losses, picture, part)
-            print(f"wrote {picture}")
-        return status
+        torch.manual_seed(seed)
+        losses, start = [], time.perf_counter()
+        try:
+            for loss, digits, sums in fit(*settings(), path, seed, epochs, device):
+                saved = "  saved" * (loss < min(losses, default=math.inf))
+                losses.append(loss)
+                left = (time.perf_counter() - start) * (epochs / len(losses) - 1)
+                print(f"epoch {len(losses):3}/{epochs}  loss {loss:.2e}"
+                      f"  digits {100 * digits:6.2f} %  sums {100 * sums:6.2f} %"
+                      f"  {left:.0f} s to go{saved}", flush=True)
+        finally:  # Ctrl-C keeps the best so far
+            if losses:
+                print(f"wrote {path}, loss {min(losses):.2e}", flush=True)
+                picture = path.with_name(f"part{part}_loss.png")
+                plot(losses, picture, part)
+                print(f"wrote {picture}")
 
 
 def keep_earlier(path):
     """Copy a checkpoint that training will overwrite, to a name from its hash."""
     if path.exists():
         content = path.read_bytes()
-        digest = hashlib.sha256(content).hexdigest()
-        copy = path.with_name(f"{path.stem}-{digest[:8]}.pt")
+        digest = hashlib.sha256(content).hexdigest()[:8]
+        copy = path.with_name(f"{path.stem}-{digest}.pt")
         write_whole(copy, content)
         print(f"the {path} of before is kept as {copy}")
 
 
-def follow(training, epochs):
-    """Print a line for each epoch of `fit`; the losses, and 0, or 130 after Ctrl-C."""
-    losses, start = [], time.perf_counter()
-    try:
-        for loss, digits, sums in training:
-            best = loss < min(losses, default=math.inf)
-            losses.append(loss)
-            left = (time.perf_counter() - start) * (epochs / len(losses) - 1)
-            print(f"epoch {len(losses):3}/{epochs}  loss {loss:.2e}"
-                  f"  digits {100 * digits:6.2f} %  sums {100 * sums:6.2f} %"
-                  f"  {left:.0f} s to go{'  saved' * best}", flush=True)
-    except KeyboardInterrupt:
-        kept = "the best model so far is kept" if losses else "nothing was saved"
-        print(f"interrupted; {kept}", file=sys.stderr)
-        return losses, 130
-    return losses, 0
-
-
 if __name__ == "__main__":
-    sys.exit(run(1, part1, __doc__))
+    run(1, part1, __doc__)
