@@ -13,6 +13,7 @@ way, and for each way the number of wrong digits and of states above their bound
 
 import time
 
+from attack import add_up
 from common import ROOT, parse, sweep
 
 import numpy as np
@@ -23,7 +24,6 @@ from proof.any_rank import FULL
 from proof.part1 import PAIRS, Network, rounding
 
 LIMIT, STATES, STEPS = 15, 400, 40
-TINY = np.float32(2.0**-126)
 WAYS = "float32", "fused", "flushed", "largest errors"
 
 
@@ -97,21 +97,9 @@ def sums(matrix, parts, way, generator, ρ):
     if way == "largest errors":
         exact = vectors.astype(float) @ matrix.T.astype(float)
         return exact + ρ * generator.choice([-1, 1], exact.shape)
-    vectors = np.float32(vectors)
-    total = np.zeros((len(vectors), len(matrix)), np.float32)
-    for k in generator.permutation(matrix.shape[1]):
-        a, b = vectors[:, k, None], matrix[None, :, k]
-        if way == "fused":  # a product of two float32 numbers is exact in float64
-            total = np.float32(a.astype(float) * b + total)
-        else:
-            total = flush(total + flush(a * b, way), way)
-    return total
-
-
-def flush(values, way):
-    if way != "flushed":
-        return values
-    return np.where(abs(values) < TINY, np.float32(0), values)
+    orders = generator.permuted(np.indices(matrix.shape)[1], axis=1)
+    fused, flushed = way == "fused", way == "flushed"
+    return add_up(matrix, np.float32(vectors), orders, fused, flushed)
 
 
 def rest(weights, generator):
