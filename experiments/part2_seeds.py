@@ -9,6 +9,7 @@ results/part2_seeds.csv, a row a run; goes on where it was stopped.
 
 from common import NETWORKS, parse, sweep, train_network
 
+from certify import round_down, round_up
 from models import fingerprint, load
 from proof.part2 import exhaust
 from train_part2 import part2
@@ -28,8 +29,8 @@ def measure(seed, arithmetic):
         "epoch": checkpoint["epoch"],
         "cases": result.cases,
         "unproven": result.unproven,
-        "smallest_margin": f"{result.margin:.3f}",
-        "error_bound": f"{result.bound:.1e}",
+        "smallest_margin": f"{round_down(result.margin, 4):.4g}",
+        "error_bound": f"{round_up(result.bound, 2):.1e}",
         "columns": "".join(map(str, result.worst[0][1])),
         "weights": fingerprint(weights)[:16],
     }
