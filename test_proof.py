@@ -33,7 +33,7 @@ import models
 from proof import any_rank, coq, find_any_rank, part1, part2, search
 from proof.part1 import PAIRS, check, prove
 from test_binadd import SEVEN, SHIPPED, TemporaryFolder, batch, needs_shipped, script
-from train_part1 import part1 as settings
+from train_part1 import part1 as settings, run
 
 HERE = Path(__file__).absolute().parent
 sys.path.insert(0, str(HERE / "experiments"))  # first: PyTables has a `tables`, too
@@ -970,9 +970,9 @@ class Experiments(TemporaryFolder):
 
     def test_unchanged_training_is_that_of_the_script(self):
         train_network(settings, seed=3, epochs=2, path=self.folder / "here.pt")
-        run = partial(runpy.run_path, HERE / "train_part1.py", run_name="__main__")
         arguments = "--seed", 3, "--epochs", 2, "--out", self.folder, "--device", "cpu"
-        self.assertEqual(self.main(run, *arguments)[0], 0)
+        main = partial(run, 1, settings, "Train.")
+        self.assertEqual(self.main(main, *arguments)[0], 0)
         digests = [models.load(self.folder / name, 1)[1]["sha256"]
                    for name in ("here.pt", "part1.pt")]
         self.assertEqual(*digests)
