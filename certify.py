@@ -25,7 +25,7 @@ import torch
 
 from dataset import to_digits
 from deploy import add, default_model, describe
-from models import fingerprint, load, prepare_device, user_errors
+from models import UserError, fingerprint, load, prepare_device, user_errors
 from proof import find_any_rank, part1, part2
 from proof.picture import draw
 from proof.search import find_counterexample
@@ -222,6 +222,8 @@ def main():
         path = arguments.model or default_model(part)
         model, checkpoint = load(path, part)
         weights = checkpoint["state_dict"]
+        if model.order != ("lowest", "highest")[part - 1]:
+            raise UserError("models.py has another order of digits than the theorems.")
         print("model    ", describe(path, checkpoint))
         print(f"weights   {fingerprint(weights)[:16]}", flush=True)
         if part == 1:

@@ -60,8 +60,7 @@ class BinaryAddition(Dataset):
                   at any place, for a carry to travel through. Fair digits alone, the
                   default, end a carry after two columns on average
 
-    Draws come from torch's global generator: `torch.manual_seed` fixes them, and
-    DataLoader workers, which torch seeds differently, do not repeat each other.
+    Draws come from torch's global generator; each DataLoader worker has its own.
     """
 
     def __init__(self, size=12_800, min_digits=1, max_digits=16, order="lowest",
@@ -84,10 +83,9 @@ class BinaryAddition(Dataset):
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices):
-        """A sample for each index, as a list: a DataLoader calls this once a batch.
+        """Samples for a batch, padded to the longest: what a DataLoader asks for.
 
-        All are padded to the longest. Zeros on the high side leave a sample the same
-        sum, so every digit counts in the loss.
+        Zeros on the high side leave the sum the same, so every digit counts.
         """
         digits, lengths = self._draw(len(indices))
         steps = max(self.length, int(lengths.max()) + 1)
@@ -107,7 +105,6 @@ class BinaryAddition(Dataset):
             start, beyond = torch.randint(self.max_digits, (2, count, 1))
             run = (places >= start) & (places <= start + beyond)
             run &= torch.rand(count, 1) < self.runs
-            first, second = digits.unbind(2)
-            digits = torch.stack((first, torch.where(run, 1 - first, second)), dim=2)
+            digits[..., 1][run] = 1 - digits[..., 0][run]
         lengths = torch.randint(self.min_digits, self.max_digits + 1, (count, 1, 2))
         return digits * (places[:, None] < lengths), lengths

@@ -23,10 +23,7 @@ BOM = "\ufeff\u00ef\u00bb\u00bf"  # starts a file of UTF-8, also read as Latin-1
 
 
 def add(model, first, second):
-    """Digits that the network gives for two equally long lists of digits, in its order.
-
-    The digits are lowest first for Part 1, highest first for Part 2.
-    """
+    """Digits that the network gives for two equally long lists, all in its order."""
     bias = model.output.bias  # of the network's device and precision
     inputs = torch.tensor([first, second], dtype=bias.dtype, device=bias.device)
     with torch.inference_mode():
@@ -45,10 +42,7 @@ def read(model, inputs):
 
 
 def check(digits, expected):
-    """Percentage of digits that match, and their number.
-
-    The percentage is rounded down, so that 100.00 means that every digit is right.
-    """
+    """Percentage of digits that match, rounded down, and their number."""
     right = sum(digit == other for digit, other in zip(digits, expected))
     return 10_000 * right // len(expected) / 100, right
 
@@ -64,16 +58,15 @@ def default_model(part):
 
 def describe(path, checkpoint):
     """Which file a checkpoint is, what it is, and where it comes from."""
-    facts = [f"Part {checkpoint['part']}, {checkpoint['hidden']} ReLU units"]
-    facts += [f"{name} {checkpoint.get(name, 'unknown')}" for name in ("seed", "epoch")]
-    return f"{path}: {', '.join(facts)}"
+    seed, epoch = (ascii(checkpoint.get(name)) for name in ("seed", "epoch"))
+    return (f"{path}: Part {checkpoint['part']}, {checkpoint['hidden']} ReLU units,"
+            f" seed {seed:.20}, epoch {epoch:.20}")
 
 
 def integer(text):
     """Non-negative integer of a command-line argument, in Python's notation."""
-    prefixed = text.lstrip("+-0")[:1] in tuple("xXbBoO")
     try:
-        number = int(text, 0 if prefixed else 10)
+        number = int(text, 0 if set(text) & set("xXbBoO") else 10)
     except ValueError:
         raise argparse.ArgumentTypeError(
             f"{text[:40]!r} is not an integer; write 180, 0xb4, 0b10110100 or 0o264."
@@ -95,13 +88,13 @@ def parse(parser):
     option("--device", choices=("auto", "cpu", "cuda"), default="auto")
     arguments = parser.parse_intermixed_args()
     a, b = arguments.integers
-    if arguments.part == 2 and max(a, b).bit_length() > DIGITS:
-        parser.error(f"Part 2 remembers numbers of {DIGITS} binary digits, to 65535;"
-                     " Part 1 adds any length: leave out --part.")
     short = [word for word in sys.argv if len(word) < 99]
     typed = {int(f"0{word}") for word in short if set(word) <= {"0", "1"}}
     if max(a, b) > 1 and {a, b} <= typed:
         print(f"note: read as decimal; for binary, write 0b{a} 0b{b}", file=sys.stderr)
+    if arguments.part == 2 and max(a, b).bit_length() > DIGITS:
+        parser.error(f"Part 2 remembers numbers of {DIGITS} binary digits, to 65535;"
+                     " Part 1 adds any length: leave out --part.")
     return arguments
 
 

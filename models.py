@@ -15,6 +15,7 @@ import io
 import os
 import sys
 import time
+import traceback
 import uuid
 import warnings
 from operator import attrgetter
@@ -24,6 +25,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrize import register_parametrization
 
+HERE = Path(__file__).parent
 DIGITS = 16  # of a number in Part 2, whose memory is sized for them
 
 
@@ -46,7 +48,9 @@ class Adder(nn.Module):
         self.output = nn.Linear(hidden, 1)
 
     def add_noise(self, inputs):
-        return inputs + self.noise * torch.randn_like(inputs) if self.training else inputs
+        if self.training:
+            inputs = inputs + self.noise * torch.randn_like(inputs)
+        return inputs
 
 
 class RankOne(nn.Module):
@@ -117,12 +121,12 @@ def rings(hidden, ring):
     Unit k feeds unit k + 1, and a ring's last unit its first: what enters comes by
     again `ring` steps later, when Part 2 has to answer. A random orthogonal matrix
     would mix it. Others start from a circular shift (Keller et al. 2024) or from chains
-    (Orhan & Pitkow 2020). The noise lets the rings differ.
+    (Orhan & Pitkow 2020). The noise lets the rings differ, and is all that units get
+    which are too few for a ring.
     """
     matrix = 0.01 * torch.randn(hidden, hidden)
-    for first in range(0, hidden - ring + 1, ring):
-        for k in range(ring):
-            matrix[first + (k + 1) % ring, first + k] += 1
+    for k in range(hidden - hidden % ring):
+        matrix[k - k % ring + (k + 1) % ring, k] += 1
     return matrix
 
 
@@ -224,8 +228,6 @@ def load(path, part, device="cpu"):
         model.load_state_dict(checkpoint["state_dict"])  # checks names and shapes
         weights = plain_weights(model)
         facts = {"part": part, "hidden": model.hidden, "sha256": fingerprint(weights)}
-        facts |= {name: int(checkpoint[name]) for name in ("epoch", "seed")
-                  if name in checkpoint}  # they are printed
         problems = [f"its {name} is {checkpoint[name]!r:.70}, not {value!r}"
                     for name, value in facts.items()  # its SHA-256 finds damage
                     if checkpoint.get(name, value) != value]
@@ -249,9 +251,9 @@ class UserError(Exception):
 def prepare_device(name="auto"):
     """Torch device for "auto", "cpu" or "cuda", with torch set up for it.
 
-    On the CPU it sets one thread, unless OMP_NUM_THREADS is set: on matrices this small
-    a second thread costs more than it brings. It turns off TF32 and bfloat16, since the
-    proof is about float32. Raises UserError if the device cannot be used.
+    The CPU gets one thread, unless OMP_NUM_THREADS is set: matrices this small gain
+    nothing from two. No TF32 or bfloat16, as the proof is about float32. Raises
+    UserError if the device cannot be used.
     """
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
@@ -273,8 +275,7 @@ def prepare_device(name="auto"):
 @contextlib.contextmanager
 def user_errors(parser):
     """Context of a script: what goes wrong is a sentence, and ends it with status 2."""
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # closed, as by >&-
-    sys.stderr = sys.stderr or open(os.devnull, "w")
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # if closed, as by 2>&-
     if hasattr(sys.stdout, "reconfigure"):  # a notebook's has no such method
         sys.stdout.reconfigure(errors="backslashreplace")  # for odd file names
     try:
@@ -289,5 +290,8 @@ def user_errors(parser):
         sys.exit(2)
     except OSError as error:
         parser.error(f"{error.filename or 'output'}: {error.strerror}.")
-    except Exception as error:
-        parser.error(f"{type(error).__name__}: {error}")
+    except Exception as error:  # with its place in these files, for who changes them
+        lines = traceback.extract_tb(error.__traceback__)
+        line = [at for at in lines if Path(at.filename).parent == HERE][-1]
+        place = f"{Path(line.filename).name}, line {line.lineno}"
+        parser.error(f"{type(error).__name__}: {error} ({place})")

@@ -7,14 +7,16 @@ The training loop, `train`, and what is around it, `fit` and `run`, serve Part 2
 """
 
 import argparse
-import hashlib
 import io
 import math
 import os
+import sys
 import time
+import zlib
 from pathlib import Path
 
-os.environ["MPLBACKEND"] = "agg"  # draws files; the user's may not be installed here
+if "ipykernel" not in sys.modules:  # a notebook's own backend is there
+    os.environ["MPLBACKEND"] = "agg"  # the user's may not be installed here
 
 import torch
 from matplotlib import style
@@ -55,9 +57,8 @@ def train(model, data, lr, weight_decay=0.0, clip=None, recent=None, epochs=100)
 
     lr      peak of the learning rate, which rises to it and then falls to nearly zero
     clip    largest norm of a gradient, which can explode in a ReLU RNN; None: any
-    recent  None: at a yield, the model has the weights that were trained. 10: it has
-            their average over about the last tenth of the steps (polynomial decay:
-            Shamir & Zhang 2013), while the loss is still that of the trained ones
+    recent  10: at a yield, the model has the average of the weights over about the last
+            tenth of the steps (Shamir & Zhang 2013); the loss is of the latest ones
 
     Raises FloatingPointError if the loss is not finite.
     """
@@ -105,14 +106,13 @@ def evaluate(model, inputs, sums):
 
 
 def fit(training, held_out, path, seed, epochs=100, device="cpu"):
-    """Train, save the best epoch's network, and yield what each epoch came to.
+    """Train, save the best epoch's network to a path, if any, and yield every epoch.
 
-    That is its loss, and the shares of held-out digits right and of sums exactly right.
-    Without a path nothing is saved.
+    It yields the loss, and the shares of held-out digits and of whole sums that are
+    right. The model in `training` ends as that of the last epoch.
     """
     model, best = training["model"].to(device), math.inf
-    batch = next(iter(DataLoader(held_out, len(held_out))))
-    examples = [digits.to(device) for digits in batch]
+    examples = [x.to(device) for x in next(iter(DataLoader(held_out, len(held_out))))]
     for epoch, loss in enumerate(train(**training, epochs=epochs), 1):
         shares = evaluate(model, *examples)
         if loss < best and path:  # an average is not the very weights of this loss
@@ -179,10 +179,9 @@ def run(part, settings, description):
 
 def keep_earlier(path):
     """Copy a checkpoint that training will overwrite, to a name from its hash."""
-    if path.exists():
+    if path.is_file():
         content = path.read_bytes()
-        digest = hashlib.sha256(content).hexdigest()[:8]
-        copy = path.with_name(f"{path.stem}-{digest}.pt")
+        copy = path.with_name(f"{path.stem}-{zlib.crc32(content):08x}.pt")
         write_whole(copy, content)
         print(f"the {path} of before is kept as {copy}")
 

@@ -32,9 +32,8 @@ def part2(
     digits = {"max_digits": DIGITS, "length": DIGITS + 1, "order": model.order}
     data = BinaryAddition(100 * BATCH, min_digits, runs=runs, **digits)
     held_out = BinaryAddition(1024, DIGITS, **digits)
-    training = dict(model=model, data=data, lr=lr, weight_decay=weight_decay, clip=clip,
-                    recent=recent)
-    return training, held_out
+    return dict(model=model, data=data, lr=lr, weight_decay=weight_decay, clip=clip,
+                recent=recent), held_out
 
 
 if __name__ == "__main__":
