@@ -789,6 +789,13 @@ class Certify(TemporaryFolder):
             self.assertNotIn("deploy.py", found[1])  # as 0 + 1 is right
             self.assertEqual("no counterexample found" in found[1], status == 1)
 
+    @needs_shipped
+    def test_another_order_of_digits_gets_no_verdict(self):
+        with patch.object(models.SynchronousAdder, "order", "highest"):
+            status, output, errors = self.certify()
+        self.assertEqual((status, output), (2, ""))
+        self.assertIn("another order of digits than the theorems", errors)
+
     def test_any_checkpoint_that_loads_gets_a_verdict(self):
         path = self.folder / "part1.pt"
         for value in (0.0, 1e30, -3e38, 1e-44):

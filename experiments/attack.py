@@ -25,7 +25,7 @@ from train_part1 import part1
 TINY = np.float32(2.0**-126)  # smaller numbers are flushed to zero
 STREAMS = adversarial_pairs(64).numpy()
 ROWS, LONG = 24, 400  # streams of a run, and digits of those in torch
-TRAINED = range(50)  # seeds, of part1_ablation.py; what is not there is trained
+TRAINED = range(50, 100)  # seeds, of part1_ablation.py; what is not there is trained
 BLOCKS, BLOCK = 4, 250  # of each family, and networks of a block, at least
 
 
