@@ -318,18 +318,22 @@ Proof.
   apply IH. intros. apply all. now right.
 Qed.
 Lemma hold_all t u (F : form -> form) l z z' js : hold t l z js ->
-  (forall f j, near t f (z j) -> near u (F f) (z' j)) -> hold u (map F l) z' js.
-Proof. intros all each. induction all; constructor; auto. Qed.
+  (forall f j, In j js -> near t f (z j) -> near u (F f) (z' j)) ->
+  hold u (map F l) z' js.
+Proof.
+  intros all each. induction all; constructor; [apply each; [now left | trivial]|].
+  apply IHall. intros. apply each; [now right | trivial].
+Qed.
 Lemma hold_nth t l z n i : hold t l z (seq 0 n) -> In i (seq 0 n) ->
-  near t (nth i l (known 0)) (z i).
+  let f := nth i l (known 0) in near t f (z i) /\ In f l.
 Proof.
   intros all unit. apply in_seq in unit as [_ less].
-  enough (forall s, hold t l z (seq s n) -> near t (nth i l (known 0)) (z (s + i)%nat))
-    as any by exact (any O all).
+  enough (forall s, hold t l z (seq s n) -> let f := nth i l (known 0) in
+    near t f (z (s + i)%nat) /\ In f l) as any by exact (any O all).
   clear all. revert l i less. induction n; intros l i less s all; [easy|].
   inversion all as [|f ? l' ? is_near rest]; subst. destruct i; simpl.
-  - now rewrite Nat.add_0_r.
-  - rewrite <- Nat.add_succ_comm. apply IHn; [lia | trivial].
+  - rewrite Nat.add_0_r. tauto.
+  - rewrite <- Nat.add_succ_comm. destruct (IHn l' i) with (s := S s); auto. lia.
 Qed.
 
 Lemma value_ext t u g : (forall k, u k = t k) -> value u g = value t g.
@@ -368,7 +372,7 @@ Proof.
       * rewrite (value_ext u), (value_gap _ t) by trivial.
         setoid_replace (e / room f * room f) with e by (field; lra).
         unfold e. integers. absolute.
-      * intros g i is. rewrite (value_ext u) by trivial. integers. absolute.
+      * intros g i _ is. rewrite (value_ext u) by trivial. integers. absolute.
   - exists u. split; [trivial | split; [|trivial]]. constructor; [|trivial].
     unfold near in *. simpl. rewrite (value_gap _ t) by trivial. now rewrite none in *.
 Qed.
@@ -393,7 +397,7 @@ Proof.
       (split; [tauto|]); integers; [change (inject_Z (-1)) with (-1)|]; absolute. }
   exists sign, (fun j => if Nat.eqb j k then 2 * t k - sign else t j).
   repeat split; trivial; [intro j; now destruct (Nat.eqb j k)|].
-  apply hold_all with (1 := all). unfold near. intros f j is_near. simpl.
+  apply hold_all with (1 := all). unfold near. intros f j _ is_near. simpl.
   rewrite (value_replace k t); [|intros i ?; now destruct (Nat.eqb_spec i k)].
   rewrite Nat.eqb_refl. set (h := Z.div2 _). set (e := nth k _ _) in *.
   assert (Qabs (e - 2 * h) <= 1).
@@ -406,3 +410,269 @@ Proof.
   setoid_replace ((2 * a - sign) * b) with (2 * (a * b) - sign * b) by ring.
   absolute.
 Qed.
+
+Lemma value_map (c : Q) a Y y s n :
+  (forall k, (k < n)%nat -> c * y k == Y (s + k)%nat) ->
+  c * value y (map a (seq s n)) == total (map (fun k => a k * Y k) (seq s n)).
+Proof.
+  revert s y. induction n as [|n IH]; intros s y same; unfold_total; [ring|].
+  assert (first : c * y O == Y (s + 0)%nat) by (apply same; lia).
+  rewrite Nat.add_0_r in first. 
+  rewrite <- (IH (S s) (fun k => y (S k))), <- first; [ring|].
+  intros k less. rewrite Nat.add_succ_comm. apply same. lia.
+Qed.
+
+(** * 4. What the checks say of one step *)
+
+Lemma choose (P : nat -> Q -> Prop) l : (forall i, In i l -> exists p, P i p) ->
+  exists f, forall i, In i l -> P i (f i).
+Proof.
+  induction l as [|i l IH]; intro all; [now exists (fun _ => 0)|].
+  destruct (all i) as [p is]; [now left|].
+  destruct IH as [f rest]; [intros; apply all; now right|].
+  exists (fun j => if Nat.eqb j i then p else f j). intros j among.
+  destruct (Nat.eqb_spec j i) as [->|], among; subst; auto; congruence.
+Qed.
+
+Section Proof.
+Variable rounds : Q -> Q -> Prop.
+Hypothesis rounds_well : accurate rounds.
+Notation computes := (computes rounds).
+Variables (net : network) (cert : evidence).
+Hypothesis checked : check_any_rank net cert = true.
+Notation units := (units net).
+Notation counts := (counts cert).
+Notation cap := (cap_of cert).
+Notation safe := (safe net cert).
+Notation onward := (onward net cert).
+Definition counted (h : nat -> Q) (i : nat) : Q := h i / counts i.
+Definition followed s l : Prop := exists fuel extra, onward (safe fuel extra) s l = true.
+Definition keeps (k : bool) (h : nat -> Q) : Prop := in_box net cap h /\
+  exists s t l, In s (nodes cert) /\ is_carry s = k /\ followed s l /\
+    cube t /\ hold t l (counted h) units.
+
+Lemma check_parts_any :
+  (forall i, In i units -> close_unit net cert i = true /\
+    0 < quantum (input cert i) /\ 0 < counts i) /\
+  close_logit net cert = true /\
+  (forall s, In s (nodes cert) -> inverted net s = true /\
+    followed s (own (body net s))) /\
+  exists s, In s (nodes cert) /\ is_carry s = false /\
+    followed s (own (map (fun _ => known 0) units)).
+Proof.
+  revert checked. unfold check_any_rank. destruct (nodes cert) as [|start rest] eqn:all;
+    rewrite ?andb_false_r; [easy|]. cbv beta zeta. rewrite <- all in *.
+  rewrite !andb_true_iff, !forallb_forall, negb_true_iff.
+  intros [[near_units near_logit] [[no_carry first] sets]].
+  split; [|split; [trivial | split]].
+  - intros i unit. split; [now apply near_units|]. apply near_units in unit.
+    unfold close_unit, close in unit. simpl in unit. rewrite !andb_true_iff in unit.
+    destruct unit as [_ [[pos _] _]]. apply lt_true in pos.
+    split; [trivial|]. unfold AnyRank.counts. change 0 with (0 * scale). now apply Qmult_lt_compat_r.
+  - intros s among. apply sets, andb_true_iff in among as [? ?].
+    split; [trivial | do 2 eexists; eassumption].
+  - exists start. split; [rewrite all; now left|]. split; [trivial|].
+    do 2 eexists. eassumption.
+Qed.
+
+Lemma counted_box h i : in_box net cap h -> In i units -> 0 <= counted h i <= full.
+Proof.
+  intros box unit. destruct check_parts_any as (all & _).
+  destruct (all i unit) as (_ & _ & pos). specialize (box i unit).
+  unfold counted, cap_of in *. split; [apply Qle_shift_div_l | apply Qle_shift_div_r]; lra.
+Qed.
+
+Lemma close_near a d c y all h l p t f : in_box net cap h ->
+  close net cert a d c y all = true ->
+  exact l == d + dot net y h -> Forall2 no_larger l all -> computes l p ->
+  near t f (total (map (fun j => factor a j * counted h j) units)) ->
+  0 < quantum a /\ near t (moved c (error a) f) (p / quantum a).
+Proof.
+  intros box checks is_exact less computed is_near. unfold close in checks.
+  rewrite andb_true_iff, lt_true, Qle_bool_iff in checks. destruct checks as [pos small].
+  split; [trivial|]. eapply near_moved; [exact is_near|].
+  apply (sums _ rounds_well _ all) in computed; [|trivial]. rewrite is_exact in computed.
+  set (q := quantum a) in *. set (s := total _).
+  assert (rest : Qabs (dot net y h - (q * s + 0 * s)) <= dot net (fun j =>
+    Qabs (y j * counts j - q * factor a j)) (fun _ => full)).
+  { apply total_near. intros j unit. apply scaled with (counted h j).
+    - unfold counted. destruct check_parts_any as (each & _).
+      destruct (each j unit) as (_ & _ & nonzero). field. lra.
+    - pose proof (counted_box h j box unit). absolute. }
+  apply (Qmult_le_l _ _ q pos). rewrite <- (Qabs_pos q) at 1 by lra.
+  rewrite <- Qabs_Qmult.
+  setoid_replace (q * (p / q - (s + c))) with (p - q * s - q * c) by (field; lra).
+  absolute.
+Qed.
+
+Lemma near_place s t l z k : hold t l z units -> near t (moved (- offset s k) 0
+    (linear (inverse s k) units l))
+  (total (map (fun j => inverse s k j * z j) units) - offset s k).
+Proof.
+  intro all. eapply near_moved; [apply near_linear, all|]. integers. absolute.
+Qed.
+
+Lemma inside_body s t l h : in_box net cap h -> inverted net s = true ->
+  cube t -> hold t l (counted h) units -> inside net s l = true ->
+  exists y, cube y /\ hold y (body net s) (counted h) units.
+Proof.
+  intros box invert small all fits. unfold inside, inverted in *.
+  rewrite forallb_forall in *. set (z := counted h) in *.
+  set (Y := fun k => total (map (fun j => inverse s k j * z j) units) - offset s k).
+  set (y := fun k => if Nat.ltb k (hidden net) then Y k / large else 0).
+  exists y. split.
+  - intro k. unfold y. destruct (Nat.ltb_spec k (hidden net)); [|easy].
+    assert (Qabs (Y k) <= large).
+    { eapply within_near; [exact small | | apply near_place, all]. apply fits.
+      unfold place. apply in_map_iff. exists k. split; [trivial|].
+      apply in_seq. lia. }
+    unfold Qdiv. rewrite Qabs_Qmult. change (Qabs (/ large)) with (/ large).
+    now apply Qle_shift_div_r.
+  - apply hold_map. intros i unit. specialize (invert i unit).
+    set (f := {| mid := _ |}) in invert.
+    destruct (hold_own (fun _ => 0) (map (fun _ => f) units) z units)
+      as (u & small_u & own_z); [easy | |].
+    { apply hold_map. intros j j_unit. pose proof (counted_box h j box j_unit) as bounds.
+      fold z in bounds. unfold near, f. simpl. change (inject_Z full) with (2 * (full / 2)%Z) in bounds.
+      absolute. }
+    eapply within_near in invert; [|exact small_u | apply near_plus;
+      [apply (near_linear _ _ _ Y) | apply near_times, near_times,
+        near_moved with (z := z i) (z' := z i - middle s i)]].
+    + unfold near. simpl.
+      assert (units_y : large * value y (map (axes s i) units)
+        == total (map (fun k => axes s i k * Y k) units)).
+      { apply value_map. intros k less. apply Nat.ltb_lt in less. unfold y.
+        rewrite less. change (0 + k)%nat with k. now field. }
+      rewrite <- units_y in invert. integers. change (inject_Z (-1)) with (-1) in invert.
+      assert (0 < large) as pos by easy. apply (Qmult_le_l _ _ _ pos).
+      rewrite <- (Qabs_pos large) at 1 by easy. rewrite <- Qabs_Qmult. absolute.
+    + apply hold_map. intros. now apply near_place.
+    + now apply (hold_nth _ _ _ (hidden net)).
+    + integers. absolute.
+Qed.
+
+Lemma relu_div p q : 0 < q -> relu p / q == relu (p / q).
+Proof.
+  intro pos. unfold relu. destruct (Q.max_spec 0 p) as [[? ->] | [? ->]].
+  - rewrite Q.max_r; [easy|]. apply Qle_shift_div_l; lra.
+  - rewrite Q.max_l; [now field; lra|]. apply Qle_shift_div_r; lra.
+Qed.
+
+(** What a step at s comes to: next states are kept, and the logit is right. *)
+Definition good s (h : nat -> Q) : Prop := keeps (is_carry s) h /\ forall z y,
+  computes (logit_terms net h) z -> (y = true <-> 0 < z) -> y = is_digit s.
+
+Lemma good_leaf s fuel extra t l h : In s (nodes cert) -> cube t ->
+  hold t l (counted h) units -> (forall i, In i units -> 0 <= h i) ->
+  judged net cert s l = true ->
+  inside net s l || onward (safe fuel extra) s l = true -> good s h.
+Proof.
+  intros among small all low judge goes_on. unfold judged in judge.
+  rewrite andb_true_iff, forallb_forall in judge. destruct judge as [sign fits].
+  destruct check_parts_any as (each & logit_close & sets & _).
+  assert (box : in_box net cap h).
+  { intros i unit. split; [now apply low|]. destruct (each i unit) as (_ & _ & pos).
+    destruct (hold_nth _ _ _ _ _ all unit) as [bound fit].
+    apply near_spread in bound; [|trivial]. apply fits, Z.leb_le in fit. rewrite Zle_Qle in fit. integers.
+    unfold cap_of. rewrite Qmult_comm.
+    assert (counted h i <= full) as top by absolute.
+    apply (Qmult_le_r _ _ (counts i)) in top; [|trivial].
+    unfold counted in top. field_simplify in top; lra. }
+  split; [split; [trivial|]|].
+  - apply orb_true_iff in goes_on as [in_set | on].
+    + destruct (sets s among) as [invert follow].
+      destruct (inside_body s t l h) as (y & small_y & all_y); trivial.
+      destruct (hold_own y _ _ _ small_y all_y) as (u & small_u & all_u).
+      exists s, u, (own (body net s)). tauto.
+    + exists s, t, l. unfold followed. repeat split; eauto.
+  - intros z y out answer. unfold close_logit in logit_close.
+    apply andb_true_iff in logit_close as [_ near_logit].
+    pose proof (near_linear _ (factor (output cert)) _ _ _ all) as is_near.
+    eapply close_near in is_near as [pos is_near];
+      [| exact box | exact near_logit | | | exact out].
+    + apply near_spread in is_near; [|trivial]. set (f := moved _ _ _) in *.
+      assert (same : z == z / quantum (output cert) * quantum (output cert))
+        by (field; lra). set (logit := z / _) in *. clearbody logit.
+      apply Z.ltb_lt in sign. rewrite Zlt_Qlt in sign. destruct (is_digit s).
+      * apply answer. assert (0 < logit) by absolute. nra.
+      * apply not_true_is_false. rewrite answer. integers.
+        assert (logit < 0) by absolute. apply Qle_not_lt. nra.
+    + unfold logit_terms. rewrite exact_pair, exact_weighted. ring.
+    + now apply largest_terms.
+Qed.
+
+Lemma good_safe fuel : forall extra s p t x h, In s (nodes cert) -> cube t ->
+  hold t p x units -> (forall i, In i units -> 0 <= h i) ->
+  (forall i, In i units -> counted h i == relu (x i) / scale) ->
+  safe fuel extra s p = true -> good s h.
+Proof.
+  induction fuel as [|fuel IH]; intros extra s p t x h among small all low next is_safe;
+    [easy|].
+  assert (rest : forall n, judged net cert s (own (map rectified p)) && (inside net
+    s (own (map rectified p)) || onward (safe fuel n) s (own (map rectified p))) = true ->
+    good s h).
+  { intros n leaf. apply andb_true_iff in leaf as [judge goes_on].
+    assert (hold t (map rectified p) (counted h) units) as own_h.
+    { apply hold_all with (1 := all). intros f i unit is_near.
+      eapply near_ext; [symmetry; now apply next | now apply near_rectified]. }
+    apply hold_own in own_h as (u & small_u & own_h); [|trivial].
+    now apply (good_leaf s fuel n u _ h) in goes_on. }
+  simpl in is_safe. destruct extra as [|extra], (to_halve cert p (map rectified p)) as [k|];
+    try now apply rest in is_safe.
+  apply andb_true_iff in is_safe as [up down].
+  destruct (hold_halved k t p x units) as (sign & u & [-> | ->] & small_u & all_u);
+    trivial; eapply IH; eauto.
+Qed.
+
+Lemma step_good k x h h' : keeps k h -> steps rounds net x h h' ->
+  keeps (carry k x) h' /\ forall z y, computes (logit_terms net h') z ->
+    (y = true <-> 0 < z) -> y = digit k x.
+Proof.
+  intros [box (s & t & l & _ & <- & (fuel & extra & on) & small & all)] stepped.
+  unfold AnyRank.onward in on. rewrite forallb_forall in on.
+  assert (pair : In x pairs) by (destruct x as [[] []]; simpl; tauto).
+  apply on in pair. clear on. destruct (nth_error _ _) as [s'|] eqn:among; [|easy].
+  apply nth_error_In in among. rewrite !andb_true_iff, !eqb_true_iff in pair.
+  destruct pair as [[is_k is_d] is_safe]. rewrite <- is_k, <- is_d.
+  destruct (choose (fun i p => computes (terms net x h i) p /\ h' i == relu p) units)
+    as [p inputs]; [exact stepped|].
+  apply (good_safe fuel extra s' _ t (fun i => p i / quantum (input cert i)) h')
+    in is_safe; trivial.
+  - apply hold_map. intros i unit. destruct (inputs i unit) as [computed _].
+    destruct check_parts_any as (each & _). destruct (each i unit) as [near_i _].
+    unfold close_unit in near_i. rewrite andb_true_iff, forallb_forall in near_i.
+    assert (pair : In x pairs) by (destruct x as [[] []]; simpl; tauto).
+    eapply close_near; [exact box | apply near_i, pair | | | exact computed|].
+    + unfold terms, driven. simpl app. rewrite !exact_pair, exact_weighted. ring.
+    + now apply largest_terms.
+    + apply (hold_nth _ _ (fun i => total (map (fun j => factor (input cert i) j
+        * counted h j) units)) (hidden net)); [|trivial].
+      apply hold_map. intros. now apply near_linear.
+  - intros i unit. destruct (inputs i unit) as [_ ->]. apply Q.le_max_l.
+  - intros i unit. destruct (inputs i unit) as [_ is].
+    destruct check_parts_any as (each & _). destruct (each i unit) as (_ & pos & _).
+    unfold counted. rewrite is. unfold AnyRank.counts.
+    rewrite <- relu_div by trivial. field. split; [lra | easy].
+Qed.
+
+Theorem sound_any_rank : adds rounds net.
+Proof.
+  destruct check_parts_any as (each & logit & _ & start & among & no_carry & follow).
+  apply (adds_by rounds rounds_well net cap keeps).
+  - unfold close_logit in logit. now apply andb_true_iff in logit as [fit _].
+  - intros i unit. destruct (each i unit) as [near_i _]. unfold close_unit in near_i.
+    now apply andb_true_iff in near_i as [fit _].
+  - now intros k h [box _].
+  - exact step_good.
+  - split.
+    + intros i unit. destruct (each i unit) as (_ & _ & pos). split; [easy|].
+      unfold cap_of, zero. change 0 with (0 * full). apply Qmult_le_compat_r; [lra | easy].
+    + destruct (hold_own (fun _ => 0) (map (fun _ => known 0) units) (counted zero) units)
+        as (u & small & all); [easy | |].
+      { apply hold_map. intros i unit. eapply near_ext; [|apply near_known].
+        unfold counted, zero, Qdiv. integers. ring. }
+      now exists start, u, (own (map (fun _ => known 0) units)).
+Qed.
+End Proof.
+
+Print Assumptions sound_any_rank.
