@@ -8,6 +8,18 @@ From Binadd Require Import Adder.
 From Coq Require Import ZArith QArith Qabs Qminmax Lqa Lia List Bool.
 Import ListNotations.
 Open Scope Z_scope.
+Open Scope lazy_bool_scope.
+
+(** As forallb, but lazy where Coq computes eagerly: from the first false on. *)
+Fixpoint every {A} (f : A -> bool) (l : list A) : bool :=
+  match l with [] => true | a :: l => f a &&& every f l end.
+Lemma both (a b : bool) : (a &&& b) = true <-> a = true /\ b = true.
+Proof. apply andb_true_iff. Qed.
+Lemma every_In {A} (f : A -> bool) l : every f l = true <-> forall a, In a l -> f a = true.
+Proof.
+  rewrite <- forallb_forall. enough (every f l = forallb f l) as -> by easy.
+  induction l as [|a l IH]; simpl; now rewrite ?IH.
+Qed.
 
 (** * 1. Numbers that are known up to a little *)
 
@@ -114,7 +126,7 @@ Definition inverted s : bool :=
   forallb (fun i => within (large * spare s i) (plus (linear (axes s i) units y) (times (-1)
     (times large (moved (- middle s i) 0 (nth i all (known 0))))))) units.
 
-Definition inside s l : bool := forallb (within large) (place s l).
+Definition inside s l : bool := every (within large) (place s l).
 
 (** The next logit has the right sign, and states are not above their bounds. *)
 Definition judged s l : bool :=
@@ -126,11 +138,11 @@ Definition judged s l : bool :=
 (** From states l at s, [next] holds of the units' inputs at each next node. *)
 Definition onward (next : node -> list form -> bool) s l : bool :=
   let base := map (fun i => linear (factor (input cert i)) units l) units in
-  forallb (fun x => match nth_error (nodes cert) (leads s x) with
+  every (fun x => match nth_error (nodes cert) (leads s x) with
     | None => false
     | Some s' => eqb (is_carry s') (carry (is_carry s) x)
-      && eqb (is_digit s') (digit (is_carry s) x)
-      && next s' (map (fun i => moved (drive cert x i) (error (input cert i))
+      &&& eqb (is_digit s') (digit (is_carry s) x)
+      &&& next s' (map (fun i => moved (drive cert x i) (error (input cert i))
            (nth i base (known 0))) units)
     end) pairs.
 
@@ -148,9 +160,9 @@ Fixpoint safe (fuel extra : nat) (s : node) (p : list form) : bool := match fuel
   | O => false
   | S fuel => let r := map rectified p in match extra, to_halve p r with
     | S extra, Some k => safe fuel extra s (map (halved k 1) p)
-      && safe fuel extra s (map (halved k (-1)) p)
+      &&& safe fuel extra s (map (halved k (-1)) p)
     | _, _ => let l := own r in
-      judged s l && (inside s l || onward (safe fuel extra) s l)
+      judged s l &&& (inside s l ||| onward (safe fuel extra) s l)
     end end.
 
 Definition check_any_rank : bool := forallb close_unit units && close_logit
@@ -517,7 +529,7 @@ Lemma inside_body s t l h : in_box net cap h -> inverted net s = true ->
   exists y, cube y /\ hold y (body net s) (counted h) units.
 Proof.
   intros box invert small all fits. unfold inside, inverted in *.
-  rewrite forallb_forall in *. set (z := counted h) in *.
+  rewrite forallb_forall in invert. rewrite every_In in fits. set (z := counted h) in *.
   set (Y := fun k => total (map (fun j => inverse s k j * z j) units) - offset s k).
   set (y := fun k => if Nat.ltb k (hidden net) then Y k / large else 0).
   exists y. split.
@@ -565,7 +577,7 @@ Definition good s (h : nat -> Q) : Prop := keeps (is_carry s) h /\ forall z y,
 Lemma good_leaf s fuel extra t l h : In s (nodes cert) -> cube t ->
   hold t l (counted h) units -> (forall i, In i units -> 0 <= h i) ->
   judged net cert s l = true ->
-  inside net s l || onward (safe fuel extra) s l = true -> good s h.
+  (inside net s l ||| onward (safe fuel extra) s l) = true -> good s h.
 Proof.
   intros among small all low judge goes_on. unfold judged in judge.
   rewrite andb_true_iff, forallb_forall in judge. destruct judge as [sign fits].
@@ -579,12 +591,12 @@ Proof.
     apply (Qmult_le_r _ _ (counts i)) in top; [|trivial].
     unfold counted in top. field_simplify in top; lra. }
   split; [split; [trivial|]|].
-  - apply orb_true_iff in goes_on as [in_set | on].
+  - destruct (inside net s l) eqn:in_set.
     + destruct (sets s among) as [invert follow].
       destruct (inside_body s t l h) as (y & small_y & all_y); trivial.
       destruct (hold_own y _ _ _ small_y all_y) as (u & small_u & all_u).
       exists s, u, (own (body net s)). tauto.
-    + exists s, t, l. unfold followed. repeat split; eauto.
+    + exists s, t, l. repeat split; trivial. now exists fuel, extra.
   - intros z y out answer. unfold close_logit in logit_close.
     apply andb_true_iff in logit_close as [_ near_logit].
     pose proof (near_linear _ (factor (output cert)) _ _ _ all) as is_near.
@@ -608,10 +620,9 @@ Lemma good_safe fuel : forall extra s p t x h, In s (nodes cert) -> cube t ->
 Proof.
   induction fuel as [|fuel IH]; intros extra s p t x h among small all low next is_safe;
     [easy|].
-  assert (rest : forall n, judged net cert s (own (map rectified p)) && (inside net
-    s (own (map rectified p)) || onward (safe fuel n) s (own (map rectified p))) = true ->
-    good s h).
-  { intros n leaf. apply andb_true_iff in leaf as [judge goes_on].
+  assert (rest : forall n, let l := own (map rectified p) in (judged net cert s l &&&
+    (inside net s l ||| onward (safe fuel n) s l)) = true -> good s h).
+  { intros n l leaf. apply both in leaf as [judge goes_on].
     assert (hold t (map rectified p) (counted h) units) as own_h.
     { apply hold_all with (1 := all). intros f i unit is_near.
       eapply near_ext; [symmetry; now apply next | now apply near_rectified]. }
@@ -619,7 +630,7 @@ Proof.
     now apply (good_leaf s fuel n u _ h) in goes_on. }
   simpl in is_safe. destruct extra as [|extra], (to_halve cert p (map rectified p)) as [k|];
     try now apply rest in is_safe.
-  apply andb_true_iff in is_safe as [up down].
+  apply both in is_safe as [up down].
   destruct (hold_halved k t p x units) as (sign & u & [-> | ->] & small_u & all_u);
     trivial; eapply IH; eauto.
 Qed.
@@ -629,10 +640,10 @@ Lemma step_good k x h h' : keeps k h -> steps rounds net x h h' ->
     (y = true <-> 0 < z) -> y = digit k x.
 Proof.
   intros [box (s & t & l & _ & <- & (fuel & extra & on) & small & all)] stepped.
-  unfold AnyRank.onward in on. rewrite forallb_forall in on.
+  unfold AnyRank.onward in on. rewrite every_In in on.
   assert (pair : In x pairs) by (destruct x as [[] []]; simpl; tauto).
   apply on in pair. clear on. destruct (nth_error _ _) as [s'|] eqn:among; [|easy].
-  apply nth_error_In in among. rewrite !andb_true_iff, !eqb_true_iff in pair.
+  apply nth_error_In in among. rewrite !both, !eqb_true_iff in pair.
   destruct pair as [[is_k is_d] is_safe]. rewrite <- is_k, <- is_d.
   destruct (choose (fun i p => computes (terms net x h i) p /\ h' i == relu p) units)
     as [p inputs]; [exact stepped|].
