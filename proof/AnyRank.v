@@ -45,13 +45,10 @@ Definition rectified f : form := let low := mid f - reach f in let high := mid f
   let half := Z.div2 (Z.max (- share * low) ((one - share) * high)) + 1 in
   cut (digits + 10) (moved half half (times share f)).
 
-(** Rooms become unknowns, one for each form that has room. *)
-Definition roomy f : bool := negb (room f =? 0).
+(** Each room becomes an unknown of its own. *)
 Fixpoint own (l : list form) : list form := match l with [] => [] | f :: l =>
-  let g := repeat 0 (length (filter roomy l)) ++ gen f in
-  if roomy f then {| mid := mid f; gen := room f :: g; room := 0 |} ::
-    map (fun f => {| mid := mid f; gen := 0 :: gen f; room := room f |}) (own l)
-  else {| mid := mid f; gen := g; room := 0 |} :: own l end.
+  {| mid := mid f; gen := room f :: repeat 0 (length l) ++ gen f; room := 0 |} ::
+  map (fun f => {| mid := mid f; gen := 0 :: gen f; room := room f |}) (own l) end.
 
 (** f, if t_k = (sign + t) / 2 for an unknown t. *)
 Fixpoint replace (k : nat) (e : Z) (g : list Z) : list Z := match g, k with
@@ -66,8 +63,8 @@ Definition halved (k : nat) (sign : Z) f : form := let e := Z.div2 (nth k (gen f
 Record affine := { quantum : Q;  factor : nat -> Z;
   constant : bool * bool -> Z;  error : Z }.
 
-(** A node of the automaton that follows the sum, where digit and carry are known; and its
-    set of states h_i = middle i + Σ_k axes i k · y_k ± spare i, with |y_k| <= 1. There,
+(** A node of the automaton that follows the sum: its digit and carry; and its set
+    of states h_i = middle i + Σ_k axes i k · y_k ± spare i, with |y_k| <= 1. There,
     y = (inverse · h - offset) / [large] will do. *)
 Record node := { is_digit : bool;  is_carry : bool;  leads : bool * bool -> nat;
   middle : nat -> Z;  axes : nat -> nat -> Z;  spare : nat -> Z;
@@ -110,17 +107,17 @@ Definition close_logit : bool := let all := logit_terms net bound in
   (0 <? quantum (output cert))%Q &&& fits all
   &&& close (output cert) (false, false) (b_out net) (w_out net) all.
 
-(** The set of s; y of states l; and that y is right for all states. *)
+(** The set of s; y of states l; and whether y is of the set, and yields all states. *)
 Definition body s : list form := map (fun i => {| mid := middle s i;
   gen := map (axes s i) units; room := spare s i |}) units.
 Definition place s l : list form :=
   map (fun k => moved (- offset s k) 0 (linear (inverse s k) units l)) units.
-Definition inverted s : bool :=
-  let half := scale / 2 in let f := {| mid := half; gen := []; room := half |} in
-  let all := own (map (fun _ => f) units) in let y := place s all in
-  every (fun '(i, f) => within (large * spare s i) (plus (linear (axes s i) units y)
-    (times (- large) (moved (- middle s i) 0 f)))) (combine units all).
 Definition inside s l : bool := every (within large) (place s l).
+Definition inverted s : bool := let half := scale / 2 in
+  let all := own (map (fun _ => {| mid := half; gen := []; room := half |}) units) in
+  let y := place s all in every (fun '(i, f) => within (large * spare s i) (plus
+    (linear (axes s i) units y) (times (- large) (moved (- middle s i) 0 f))))
+    (combine units all).
 
 (** States l at s have a right logit, and are not above their bounds. *)
 Definition judged s l : bool :=
@@ -358,33 +355,27 @@ Proof.
   apply IHall. intros. apply each; [now right | trivial].
 Qed.
 
+Lemma share_of e r : Qabs e <= r -> exists t, Qabs t <= 1 /\ t * r == e.
+Proof.
+  intro small. pose proof (Qabs_nonneg e). destruct (Qlt_le_dec 0 r).
+  - exists (e / r). split; [|field; lra]. unfold Qdiv. rewrite Qabs_Qmult.
+    rewrite (Qabs_pos (/ r)) by (apply Qinv_le_0_compat; lra).
+    apply Qle_shift_div_r; lra.
+  - exists 0. split; [easy | absolute].
+Qed.
 Lemma hold_own t l z js : cube t -> hold t l z js ->
   exists u, cube u /\ hold u (own l) z js.
 Proof.
-  intros small all. set (n := fun l => length (filter roomy l)).
-  enough (exists u, cube u /\ hold u (own l) z js /\ forall k, u (n l + k)%nat = t k)
-    as (u & ? & ? & _) by eauto.
+  intros small all. enough (exists u, cube u /\ hold u (own l) z js /\
+    forall k, u (length l + k)%nat = t k) as (u & ? & ? & _) by eauto.
   induction all as [|f j l js is_near _ (u & small_u & all & same)];
     [exists t; now repeat split; try constructor|].
-  cbn [own]. unfold n in *. simpl filter. destruct (roomy f) eqn:some;
-    unfold roomy in some; destruct (Z.eqb_spec (room f) 0) as [none|]; try easy; simpl.
-  - set (e := z j - (mid f + value t (gen f))) in *.
-    assert (0 < room f) as pos.
-    { unfold near in is_near. fold e in is_near. pose proof (Qabs_nonneg e).
-      assert (0 <= room f) by lra. change 0 with (inject_Z 0) in *.
-      rewrite <- Zle_Qle, <- Zlt_Qlt in *. lia. }
-    exists (fun k => match k with O => e / room f | S k => u k end).
-    split; [|split; [|trivial]].
-    + intros [|k]; [|apply small_u]. unfold Qdiv. rewrite Qabs_Qmult.
-      rewrite (Qabs_pos (/ _)) by (apply Qinv_le_0_compat; lra).
-      apply Qle_shift_div_r; [trivial|]. rewrite Qmult_1_l. apply is_near.
-    + constructor; [|eapply hold_all; [exact all|]]; unfold near in *; simpl.
-      * rewrite (value_ext u), (value_gap _ t) by trivial.
-        setoid_replace (e / room f * room f) with e by (field; lra).
-        unfold e. integers. absolute.
-      * intros g i _ is. rewrite (value_ext u) by trivial. integers. absolute.
-  - exists u. split; [trivial | split; [|trivial]]. constructor; [|trivial].
-    unfold near in *. simpl. rewrite (value_gap _ t) by trivial. now rewrite none in *.
+  destruct (share_of _ _ is_near) as (s & small_s & is_s).
+  exists (fun k => match k with O => s | S k => u k end).
+  split; [intros [|k]; trivial; apply small_u | split; [|trivial]].
+  constructor; [|apply hold_all with (1 := all)]; unfold near in *; simpl.
+  - rewrite (value_ext u), (value_gap _ t), is_s by trivial. integers. absolute.
+  - intros g i _ is. rewrite (value_ext u) by trivial. integers. absolute.
 Qed.
 
 Lemma hold_halved k t l z js : cube t -> hold t l z js -> exists sign u,
@@ -450,7 +441,8 @@ Lemma check_parts :
     0 < quantum (input cert i) /\ 0 < counts cert i /\ fits (all_terms i) = true /\
     forall x, close net cert (input cert i) x (driven net x i) (W_hh net i) (all_terms i)
       = true) /\
-  (forall s, In s (nodes cert) -> inverted net s = true /\ followed s (own (body net s))) /\
+  (forall s, In s (nodes cert) ->
+    inverted net s = true /\ followed s (own (body net s))) /\
   exists s, In s (nodes cert) /\ is_carry s = false /\ followed s (own (origin net)).
 Proof.
   revert checked. unfold check_any_rank, closed, follow, followed, close_logit.
@@ -508,27 +500,28 @@ Qed.
 Lemma inside_body s l h : in_box net (bound cert) h -> inverted net s = true ->
   in_forms l h -> inside net s l = true -> in_forms (body net s) h.
 Proof.
-  intros box invert (t & small & all) fits. unfold inside, inverted in *.
-  cbv zeta in invert. rewrite every_In in invert. rewrite every_In in fits. set (z := counted h) in *.
+  intros box invert (t & small & all) in_set. set (z := counted h) in *.
+  unfold inverted in invert. cbv zeta in invert. set (f := {| mid := _ |}) in invert.
+  unfold inside in in_set. rewrite every_In in in_set. rewrite every_In in invert.
   set (Y := fun k => total (map (fun j => inverse s k j * z j) units) - offset s k).
   set (y := fun k => if Nat.ltb k (hidden net) then Y k / large else 0).
   exists y. split.
   - intro k. unfold y. destruct (Nat.ltb_spec k (hidden net)); [|easy].
     assert (In k units) as unit by (apply in_seq; lia).
-    pose proof (near_within _ _ _ _ small (fits _ (in_map _ _ k unit))
+    pose proof (near_within _ _ _ _ small (in_set _ (in_map _ _ k unit))
       (near_place s t l z k all)).
     unfold Qdiv. rewrite Qabs_Qmult. change (Qabs (/ large)) with (/ large).
     now apply Qle_shift_div_r.
-  - fold z. apply hold_map. intros i unit. set (f := {| mid := _ |}) in invert.
-    destruct (hold_own (fun _ => 0) (map (fun _ => f) units) z units)
+  - destruct (hold_own (fun _ => 0) (map (fun _ => f) units) z units)
       as (u & small_u & own_z); [easy | |].
-    { apply hold_map. intros j j_unit. pose proof (counted_box h j box j_unit) as bounds.
+    { apply hold_map. intros j unit. pose proof (counted_box h j box unit) as bounds.
       change (inject_Z scale) with (2 * (scale / 2)%Z) in bounds. fold z in bounds.
       unfold near, f. simpl. absolute. }
+    apply hold_map. intros i unit. fold z.
     destruct (hold_In _ _ _ _ _ own_z unit) as (g & among & is_near).
-    apply invert in among. eapply near_within in among; [|exact small_u | apply near_plus;
-      [apply (near_linear _ _ _ Y) | apply near_times, near_moved with (1 := is_near)
-        (z' := z i - middle s i)]].
+    apply invert in among. eapply near_within in among; [| exact small_u |
+      apply near_plus; [apply (near_linear _ _ _ Y) | apply near_times,
+        near_moved with (1 := is_near) (z' := z i - middle s i)]].
     + assert (units_y : large * value y (map (axes s i) units)
         == total (map (fun k => axes s i k * Y k) units)).
       { apply value_map. intros k less. apply Nat.ltb_lt in less. unfold y.
@@ -563,8 +556,7 @@ Proof.
   - destruct (inside net s l) eqn:in_set.
     + destruct (sets s among) as [invert follow].
       destruct (inside_body s l h) as (y & small_y & all_y); trivial.
-      destruct (hold_own y _ _ _ small_y all_y) as (u & ?).
-      exists s, (own (body net s)). unfold in_forms. eauto.
+      exists s, (own (body net s)). repeat split; trivial. now apply (hold_own y).
     + exists s, l. repeat split; trivial. now exists fuel, extra.
   - intros z y out answer.
     pose proof (near_linear _ (factor (output cert)) _ _ _ all) as is_near.
