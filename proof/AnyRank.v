@@ -79,7 +79,6 @@ Definition entries (l : list Z) (i : nat) : Z := nth i l 0.
 Definition table (rows : list (list Z)) (i : nat) : nat -> Z := entries (nth i rows []).
 Definition by_pair {A} (a b c d : A) (x : bool * bool) : A :=
   if fst x then if snd x then d else c else if snd x then b else a.
-Arguments entries l%Z_scope i.  Arguments table rows%Z_scope i.
 
 (** As forallb, but lazy where Coq is eager: only up to the first false. *)
 Fixpoint every {A} (f : A -> bool) (l : list A) : bool :=
