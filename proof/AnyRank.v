@@ -1,8 +1,8 @@
-(** A network of any rank adds: a checker of that, and why it suffices.
+(** Networks whose W_hh has any rank: a checker that one adds, and why it suffices.
 
-    Theorem [sound_any_rank]: if [check_any_rank net cert] computes to [true], then [net]
-    adds, as in Adder.v, whatever the rank of W_hh. The proof is that of proof/any_rank.py:
-    sets of states, and what follows them until it is inside them again. No axioms. *)
+    Theorem [sound_any_rank]: if [check_any_rank net cert] computes to [true], [net] adds,
+    in the sense of Adder.v. The proof is that of proof/any_rank.py: sets of states, and
+    what follows from them until it is inside them again. No axioms. *)
 
 From Binadd Require Import Adder.
 From Coq Require Import ZArith QArith Qabs Qminmax Lqa Lia List Bool.
@@ -22,9 +22,10 @@ Definition sum : list Z -> Z := fold_right Z.add 0.
 Definition known (c : Z) : form := {| mid := c; gen := []; room := 0 |}.
 Definition plus f f' : form := {| mid := mid f + mid f'; gen := join (gen f) (gen f');
   room := room f + room f' |}.
-Definition times a f : form := {| mid := a * mid f; gen := map (Z.mul a) (gen f);
+Definition times a f : form := {| mid := a * mid f; gen := map (fun e => e * a) (gen f);
   room := Z.abs a * room f |}.
-Definition moved c r f : form := {| mid := mid f + c; gen := gen f; room := room f + r |}.
+Definition moved c r f : form :=
+  {| mid := mid f + c; gen := gen f; room := room f + r |}.
 Definition reach f : Z := sum (map Z.abs (gen f)) + room f.
 Definition within c f : bool := Z.abs (mid f) + reach f <=? c.
 Fixpoint linear (a : nat -> Z) (units : list nat) (l : list form) : form :=
@@ -36,10 +37,12 @@ Definition cut n f : form := let down e := Z.shiftr e n in
   {| mid := down (mid f); gen := map down (gen f);
      room := down (room f) + 2 + Z.of_nat (length (gen f)) |}.
 
-(** relu f / [scale]. If f is on both sides of 0, its relu is near share f / 2¹⁰ + half. *)
-Definition digits := 26.  Definition scale := Eval compute in 2 ^ digits.
+(** relu f / [scale]. Around 0, relu f is (share f + half ± half) / [one]. *)
+Definition digits := 26.
+Definition scale := Eval compute in 2 ^ digits.
 Definition one := Eval compute in 2 ^ 10.
-Definition rectified f : form := let low := mid f - reach f in let high := mid f + reach f in
+Definition rectified f : form :=
+  let low := mid f - reach f in let high := mid f + reach f in
   if 0 <=? low then cut digits f else if high <=? 0 then known 0 else
   let share := Z.max 0 (Z.min one (one * high / (high - low))) in
   let half := Z.div2 (Z.max (- share * low) ((one - share) * high)) + 1 in
@@ -63,9 +66,9 @@ Definition halved (k : nat) (sign : Z) f : form := let e := Z.div2 (nth k (gen f
 Record affine := { quantum : Q;  factor : nat -> Z;
   constant : bool * bool -> Z;  error : Z }.
 
-(** A node of the automaton that follows the sum: its digit and carry; and its set
-    of states h_i = middle i + Σ_k axes i k · y_k ± spare i, with |y_k| <= 1. There,
-    y = (inverse · h - offset) / [large] will do. *)
+(** A node of the automaton that follows the sum has its digit and carry, edges, and a
+    set of states: middle i + Σ_k axes i k · y_k ± spare i for |y_k| <= 1. A state h has
+    such y, near enough: (inverse · h - offset) / [large]. *)
 Record node := { is_digit : bool;  is_carry : bool;  leads : bool * bool -> nat;
   middle : nat -> Z;  axes : nat -> nat -> Z;  spare : nat -> Z;
   inverse : nat -> nat -> Z;  offset : nat -> Z }.
@@ -171,7 +174,8 @@ Local Coercion inject_Z : Z >-> Q.
 
 Lemma both (a b : bool) : (a &&& b) = true <-> a = true /\ b = true.
 Proof. apply andb_true_iff. Qed.
-Lemma every_In {A} (f : A -> bool) l : every f l = true <-> forall a, In a l -> f a = true.
+Lemma every_In {A} (f : A -> bool) l :
+  every f l = true <-> forall a, In a l -> f a = true.
 Proof.
   rewrite <- forallb_forall. enough (every f l = forallb f l) as -> by easy.
   induction l as [|a l IH]; simpl; now rewrite ?IH.
@@ -198,7 +202,7 @@ Proof.
   revert t g'. induction g as [|a g IH]; intros t [|b g']; simpl; [lra..|].
   rewrite IH. integers. ring.
 Qed.
-Lemma value_times t a g : value t (map (Z.mul a) g) == a * value t g.
+Lemma value_times t a g : value t (map (fun e => (e * a)%Z) g) == a * value t g.
 Proof.
   revert t. induction g as [|b g IH]; intro t; simpl; [|rewrite IH; integers]; ring.
 Qed.
@@ -255,7 +259,8 @@ Proof.
   unfold near, reach. intros small is_near. pose proof (value_reach t (gen f) small).
   integers. absolute.
 Qed.
-Lemma near_within t (c : Z) f z : cube t -> within c f = true -> near t f z -> Qabs z <= c.
+Lemma near_within t (c : Z) f z :
+  cube t -> within c f = true -> near t f z -> Qabs z <= c.
 Proof.
   unfold within. intros small fits is_near. apply near_reach in is_near; trivial.
   apply Z.leb_le in fits. rewrite Zle_Qle in fits. integers. rewrite Z_Qabs in fits.
@@ -294,7 +299,8 @@ Proof.
   integers. absolute.
 Qed.
 
-Lemma near_rectified t f p : cube t -> near t f p -> near t (rectified f) (relu p / scale).
+Lemma near_rectified t f p :
+  cube t -> near t f p -> near t (rectified f) (relu p / scale).
 Proof.
   intros small is_near. pose proof (near_reach _ _ _ small is_near) as bounds.
   unfold rectified, relu. set (low := (mid f - _)%Z). set (high := (mid f + _)%Z).
@@ -330,8 +336,8 @@ Definition hold t (l : list form) (z : nat -> Q) : list nat -> Prop :=
 Lemma hold_In t l z js j : hold t l z js -> In j js ->
   exists f, In (j, f) (combine js l) /\ near t f (z j).
 Proof.
-  induction 1 as [|f i l js is_near _ IH]; [easy|]. simpl. intros [-> | among]; [eauto|].
-  destruct (IH among) as (g & ? & ?). eauto.
+  induction 1 as [|f i l js is_near _ IH]; [easy|].
+  intros [-> | among]; [|destruct (IH among) as (g & ? & ?)]; simpl; eauto.
 Qed.
 Lemma near_linear t a l z js : hold t l z js ->
   near t (linear a js l) (total (map (fun j => a j * z j) js)).
@@ -391,7 +397,8 @@ Proof.
   rewrite (value_replace k t); [|intros i ?; now destruct (Nat.eqb_spec i k)].
   rewrite Nat.eqb_refl. set (e := nth k _ _) in *. set (h := Z.div2 e).
   assert (Qabs (e - 2 * h) <= 1) as odd.
-  { rewrite (Z.div2_odd e). fold h. destruct (Z.odd e); simpl Z.b2z; integers; absolute. }
+  { rewrite (Z.div2_odd e). fold h.
+    destruct (Z.odd e); simpl Z.b2z; integers; absolute. }
   apply (scaled (t k) _ _ _ (Qeq_refl _)) in odd. specialize (small k).
   assert (Qabs (t k * (e - 2 * h)) <= 1) as off by lra.
   integers. ring_simplify in off. ring_simplify in is_near. ring_simplify. absolute.
@@ -427,34 +434,35 @@ Notation safe := (safe net cert).
 Definition counted (h : nat -> Q) (i : nat) : Q := h i / counts cert i.
 Definition in_forms (l : list form) (h : nat -> Q) : Prop :=
   exists t, cube t /\ hold t l (counted h) units.
-Definition followed s l : Prop := exists fuel extra, onward (safe fuel extra) s l = true.
+Definition followed s l : Prop :=
+  exists fuel extra, onward (safe fuel extra) s l = true.
 Definition keeps (k : bool) (h : nat -> Q) : Prop := in_box net (bound cert) h /\
   exists s l, In s (nodes cert) /\ is_carry s = k /\ followed s l /\ in_forms l h.
 
-Notation all_terms i := (terms net (true, true) (bound cert) i).
-Notation logit_sum := (logit_terms net (bound cert)).
-Lemma check_parts :
-  (0 < quantum (output cert) /\ fits logit_sum = true /\
-    close net cert (output cert) (false, false) (b_out net) (w_out net) logit_sum = true) /\
-  (forall i, In i units ->
-    0 < quantum (input cert i) /\ 0 < counts cert i /\ fits (all_terms i) = true /\
-    forall x, close net cert (input cert i) x (driven net x i) (W_hh net i) (all_terms i)
-      = true) /\
+Notation close := (close net cert).
+Notation all_of i := (terms net (true, true) (bound cert) i).
+Notation all := (logit_terms net (bound cert)).
+Lemma check_parts : (0 < quantum (output cert) /\ fits all = true /\
+    close (output cert) (false, false) (b_out net) (w_out net) all = true) /\
+  (forall i, In i units -> 0 < quantum (input cert i) /\ 0 < counts cert i /\
+    fits (all_of i) = true /\ forall x,
+    close (input cert i) x (driven net x i) (W_hh net i) (all_of i) = true) /\
   (forall s, In s (nodes cert) ->
     inverted net s = true /\ followed s (own (body net s))) /\
   exists s, In s (nodes cert) /\ is_carry s = false /\ followed s (own (origin net)).
 Proof.
   revert checked. unfold check_any_rank, closed, follow, followed, close_logit.
-  cbv zeta. destruct (nodes cert) as [|start rest] eqn:all; rewrite !both; [easy|].
-  rewrite <- all, !every_In, lt_true, negb_true_iff.
+  cbv zeta. destruct (nodes cert) as [|start rest] eqn:them; rewrite !both; [easy|].
+  rewrite <- them, !every_In, lt_true, negb_true_iff.
   intros [[[[[pos fit] logit] close] invert] [[no_carry first] sets]].
   split; [tauto | split; [|split]].
   - intros i unit. specialize (close i unit). unfold close_unit in close.
-    cbv zeta in close. rewrite !both, every_In, lt_true in close. destruct close as [[pos_i fit_i] close].
+    cbv zeta in close. rewrite !both, every_In, lt_true in close.
+    destruct close as [[pos_i fit_i] close].
     repeat split; trivial; [|destruct x as [[] []]; apply close; simpl; tauto].
     unfold counts. change 0 with (0 * scale). now apply Qmult_lt_compat_r.
   - intros s among. split; [now apply invert|]. do 2 eexists. now apply sets.
-  - exists start. rewrite all. simpl. repeat split; trivial; [now left|].
+  - exists start. rewrite them. simpl. repeat split; trivial; [now left|].
     do 2 eexists. apply first.
 Qed.
 
@@ -468,14 +476,14 @@ Proof.
 Qed.
 
 Lemma close_near a x d y all h l p t f : in_box net (bound cert) h ->
-  close net cert a x d y all = true -> 0 < quantum a ->
+  close a x d y all = true -> 0 < quantum a ->
   exact l == d + dot net y h -> Forall2 no_larger l all -> computes l p ->
   near t f (total (map (fun j => factor a j * counted h j) units)) ->
   near t (moved (constant a x) (error a) f) (p / quantum a).
 Proof.
   intros box small pos is_exact less computed is_near.
   apply Qle_bool_iff in small. eapply near_moved; [exact is_near|].
-  apply (sums _ rounds_well _ all) in computed; [|trivial]. rewrite is_exact in computed.
+  apply (sums _ rounds_well _ all) in computed; trivial. rewrite is_exact in computed.
   set (q := quantum a) in *. set (s := total _). set (c := constant a x) in *.
   assert (rest : Qabs (dot net y h - (q * s + 0 * s)) <= dot net (fun j =>
     Qabs (y j * counts cert j - q * factor a j)) (fun _ => scale)).
@@ -550,7 +558,8 @@ Proof.
     apply near_reach in is_near; [|trivial]. unfold bound, counted in *.
     rewrite Qmult_comm. apply (Qmult_le_r _ _ (/ counts cert i)).
     - now apply Qinv_lt_0_compat.
-    - rewrite <- Qmult_assoc, Qmult_inv_r, Qmult_1_r by lra. unfold Qdiv in *. absolute. }
+    - rewrite <- Qmult_assoc, Qmult_inv_r, Qmult_1_r by lra. unfold Qdiv in *.
+      absolute. }
   split; [split; [trivial|]|].
   - destruct (inside net s l) eqn:in_set.
     + destruct (sets s among) as [invert follow].
@@ -583,7 +592,7 @@ Proof.
     (inside net s l ||| onward (safe fuel n) s l)) = true -> good s h).
   { intros n l leaf. apply both in leaf as [judge goes_on].
     apply (good_leaf s fuel n l h); trivial.
-    apply (hold_own t); [trivial|]. apply hold_all with (1 := all). intros f i unit near_x.
+    apply (hold_own t); [trivial|]. apply hold_all with (1 := all). intros.
     eapply near_ext; [symmetry; now apply next | now apply near_rectified]. }
   simpl in is_safe.
   destruct extra as [|extra], (to_halve cert p (map rectified p)) as [k|];
@@ -621,13 +630,15 @@ Qed.
 
 Theorem sound_any_rank : adds rounds net.
 Proof.
-  destruct check_parts as ((_ & fit & _) & each & _ & start & among & no_carry & follow).
-  apply (adds_by rounds rounds_well net (bound cert) keeps); [trivial | | | exact step_keeps|].
+  destruct check_parts as ((_ & fit & _) & each & _ & start & among & is & follow).
+  apply (adds_by rounds rounds_well net (bound cert) keeps);
+    [trivial | | | exact step_keeps|].
   - intros i unit. now destruct (each i unit) as (_ & _ & ? & _).
   - now intros k h [box _].
   - split.
     + intros i unit. destruct (each i unit) as (_ & pos & _). split; [easy|].
-      unfold bound, zero. change 0 with (0 * scale). apply Qmult_le_compat_r; [lra | easy].
+      unfold bound, zero. change 0 with (0 * scale).
+      apply Qmult_le_compat_r; [lra | easy].
     + exists start, (own (origin net)). repeat split; trivial.
       apply (hold_own (fun _ => 0)); [easy|]. apply hold_map. intros i unit.
       eapply near_ext; [|apply near_known]. unfold counted, zero, Qdiv. integers. ring.
