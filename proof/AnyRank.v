@@ -94,20 +94,18 @@ Definition input (i : nat) : affine := nth i (inputs cert) (output cert).
 Definition counts (i : nat) : Q := quantum (input i) * inject_Z scale.
 Definition bound (i : nat) : Q := counts i * inject_Z scale.
 
-(** Whether d + y·h is what [a] says of it, up to rounding. *)
-Definition close (a : affine) x (d : Q) (y : nat -> Q) (all : list (Q * Q)) : bool :=
-  (Qabs (d - quantum a * inject_Z (constant a x))
-  + dot net (fun j => Qabs (y j * counts j - quantum a * inject_Z (factor a j)))
-      (fun _ => inject_Z scale)
-  + rounding all <=? quantum a * inject_Z (error a))%Q.
-Definition driven (x : bool * bool) (i : nat) : Q := (b_ih net i + b_hh net i
-  + W_ih net i 0 * as_number (fst x) + W_ih net i 1 * as_number (snd x))%Q.
-Definition close_unit (i : nat) : bool := let all := terms net (true, true) bound i in
-  (0 <? quantum (input i))%Q &&& fits all
-  &&& every (fun x => close (input i) x (driven x i) (W_hh net i) all) pairs.
-Definition close_logit : bool := let all := logit_terms net bound in
-  (0 <? quantum (output cert))%Q &&& fits all
-  &&& close (output cert) (false, false) (b_out net) (w_out net) all.
+(** Whether d x + y·h is what [a] says of it, up to rounding: of products [all] at most. *)
+Definition close (a : affine) (d : bool * bool -> Q) (y : nat -> Q) all : bool :=
+  let off := (dot net (fun j => Qabs (y j * counts j - quantum a * inject_Z (factor a j)))
+    (fun _ => inject_Z scale) + rounding all)%Q in
+  ((0 <? quantum a)%Q &&& fits all &&& every (fun x =>
+    Qabs (d x - quantum a * inject_Z (constant a x)) + off
+      <=? quantum a * inject_Z (error a))%Q pairs).
+Definition close_unit (i : nat) : bool := close (input i)
+  (fun x => b_ih net i + b_hh net i + W_ih net i 0 * as_number (fst x)
+    + W_ih net i 1 * as_number (snd x))%Q (W_hh net i) (terms net (true, true) bound i).
+Definition close_logit : bool :=
+  close (output cert) (fun _ => b_out net) (w_out net) (logit_terms net bound).
 
 (** The set of s; y of states l; and whether y is of the set, and yields all states. *)
 Definition body s : list form := map (fun i => {| mid := middle s i;
@@ -439,28 +437,31 @@ Definition followed s l : Prop :=
 Definition keeps (k : bool) (h : nat -> Q) : Prop := in_box net (bound cert) h /\
   exists s l, In s (nodes cert) /\ is_carry s = k /\ followed s l /\ in_forms l h.
 
-Notation close := (close net cert).
-Notation all_of i := (terms net (true, true) (bound cert) i).
-Notation all := (logit_terms net (bound cert)).
-Lemma check_parts : (0 < quantum (output cert) /\ fits all = true /\
-    close (output cert) (false, false) (b_out net) (w_out net) all = true) /\
-  (forall i, In i units -> 0 < quantum (input cert i) /\ 0 < counts cert i /\
-    fits (all_of i) = true /\ forall x,
-    close (input cert i) x (driven net x i) (W_hh net i) (all_of i) = true) /\
+Lemma close_parts a d y all : close net cert a d y all = true ->
+  0 < quantum a /\ fits all = true /\ forall x,
+    Qabs (d x - quantum a * constant a x) + (dot net (fun j =>
+      Qabs (y j * counts cert j - quantum a * factor a j)) (fun _ => scale)
+      + rounding all) <= quantum a * error a.
+Proof.
+  unfold close. cbv zeta. rewrite !both, every_In, lt_true. intros [[pos fit] each].
+  repeat split; trivial. intro x. apply Qle_bool_iff, (each x).
+  destruct x as [[] []]; simpl; tauto.
+Qed.
+
+Lemma check_parts : close_logit net cert = true /\
+  (forall i, In i units -> close_unit net cert i = true /\ 0 < counts cert i) /\
   (forall s, In s (nodes cert) ->
     inverted net s = true /\ followed s (own (body net s))) /\
   exists s, In s (nodes cert) /\ is_carry s = false /\ followed s (own (origin net)).
 Proof.
-  revert checked. unfold check_any_rank, closed, follow, followed, close_logit.
-  cbv zeta. destruct (nodes cert) as [|start rest] eqn:them; rewrite !both; [easy|].
-  rewrite <- them, !every_In, lt_true, negb_true_iff.
-  intros [[[[[pos fit] logit] close] invert] [[no_carry first] sets]].
-  split; [tauto | split; [|split]].
-  - intros i unit. specialize (close i unit). unfold close_unit in close.
-    cbv zeta in close. rewrite !both, every_In, lt_true in close.
-    destruct close as [[pos_i fit_i] close].
-    repeat split; trivial; [|destruct x as [[] []]; apply close; simpl; tauto].
-    unfold counts. change 0 with (0 * scale). now apply Qmult_lt_compat_r.
+  revert checked. unfold check_any_rank, closed, follow, followed.
+  destruct (nodes cert) as [|start rest] eqn:them; rewrite !both; [easy|].
+  rewrite <- them, !every_In, negb_true_iff.
+  intros [[[logit close] invert] [[no_carry first] sets]].
+  split; [trivial | split; [|split]].
+  - intros i unit. split; [now apply close|]. specialize (close i unit).
+    apply close_parts in close as [pos _]. unfold counts.
+    change 0 with (0 * scale). now apply Qmult_lt_compat_r.
   - intros s among. split; [now apply invert|]. do 2 eexists. now apply sets.
   - exists start. rewrite them. simpl. repeat split; trivial; [now left|].
     do 2 eexists. apply first.
@@ -470,25 +471,26 @@ Lemma counted_box h i : in_box net (bound cert) h -> In i units ->
   0 <= counted h i <= scale.
 Proof.
   intros box unit. destruct check_parts as (_ & all & _).
-  destruct (all i unit) as (_ & pos & _). specialize (box i unit).
+  destruct (all i unit) as [_ pos]. specialize (box i unit).
   unfold counted, bound in *.
   split; [apply Qle_shift_div_l | apply Qle_shift_div_r]; lra.
 Qed.
 
 Lemma close_near a x d y all h l p t f : in_box net (bound cert) h ->
-  close a x d y all = true -> 0 < quantum a ->
-  exact l == d + dot net y h -> Forall2 no_larger l all -> computes l p ->
+  close net cert a d y all = true -> exact l == d x + dot net y h ->
+  Forall2 no_larger l all -> computes l p ->
   near t f (total (map (fun j => factor a j * counted h j) units)) ->
   near t (moved (constant a x) (error a) f) (p / quantum a).
 Proof.
-  intros box small pos is_exact less computed is_near.
-  apply Qle_bool_iff in small. eapply near_moved; [exact is_near|].
+  intros box small is_exact less computed is_near.
+  apply close_parts in small as (pos & _ & small). specialize (small x).
+  eapply near_moved; [exact is_near|].
   apply (sums _ rounds_well _ all) in computed; trivial. rewrite is_exact in computed.
   set (q := quantum a) in *. set (s := total _). set (c := constant a x) in *.
   assert (rest : Qabs (dot net y h - (q * s + 0 * s)) <= dot net (fun j =>
     Qabs (y j * counts cert j - q * factor a j)) (fun _ => scale)).
   { apply total_near. intros j unit. apply scaled with (counted h j).
-    - destruct check_parts as (_ & each & _). destruct (each j unit) as (_ & ? & _).
+    - destruct check_parts as (_ & each & _). destruct (each j unit).
       unfold counted. field. lra.
     - pose proof (counted_box h j box unit). absolute. }
   apply (Qmult_le_l _ _ q pos). rewrite <- (Qabs_pos q) at 1 by lra.
@@ -549,10 +551,10 @@ Lemma good_leaf s fuel extra l h : In s (nodes cert) -> in_forms l h ->
   (inside net s l ||| onward (safe fuel extra) s l) = true -> good s h.
 Proof.
   intros among in_l low judge goes_on. pose proof in_l as (t & small & all).
-  destruct check_parts as ((pos & _ & logit) & each & sets & _).
+  destruct check_parts as (logit & each & sets & _).
   apply both in judge as [sign top]. rewrite every_In in top.
   assert (box : in_box net (bound cert) h).
-  { intros i unit. split; [now apply low|]. destruct (each i unit) as (_ & pos_i & _).
+  { intros i unit. split; [now apply low|]. destruct (each i unit).
     destruct (hold_In _ _ _ _ _ all unit) as (f & in_l' & is_near).
     apply in_combine_r, top, Z.leb_le in in_l'. rewrite Zle_Qle in in_l'. integers.
     apply near_reach in is_near; [|trivial]. unfold bound, counted in *.
@@ -568,7 +570,9 @@ Proof.
     + exists s, l. repeat split; trivial. now exists fuel, extra.
   - intros z y out answer.
     pose proof (near_linear _ (factor (output cert)) _ _ _ all) as is_near.
-    eapply close_near in is_near; [| exact box | exact logit | trivial | | | exact out].
+    apply close_parts in logit as pos. destruct pos as [pos _].
+    eapply close_near with (x := (false, false)) in is_near;
+      [| exact box | exact logit | | | exact out].
     + apply near_reach in is_near; [|trivial]. set (f := moved _ _ _) in *.
       assert (same : z == z / quantum (output cert) * quantum (output cert))
         by (field; lra). set (w := z / _) in *. clearbody w.
@@ -617,26 +621,26 @@ Proof.
   apply (good_safe fuel extra s' _ t (fun i => p i / quantum (input cert i)) h')
     in is_safe; trivial.
   - apply hold_map. intros i unit. destruct (inputs i unit) as [computed _].
-    destruct (each i unit) as (pos & _ & _ & close).
-    eapply close_near; [exact box | apply close | trivial | | | exact computed|].
-    + unfold terms, driven. simpl app. rewrite !exact_pair, exact_weighted. ring.
+    eapply close_near; [exact box | now apply each | | | exact computed|].
+    + unfold terms. simpl app. rewrite !exact_pair, exact_weighted. ring.
     + now apply largest_terms.
     + now apply near_linear.
   - intros i unit. destruct (inputs i unit) as [_ ->]. apply Q.le_max_l.
-  - intros i unit. destruct (inputs i unit) as [_ is], (each i unit) as (pos & _).
+  - intros i unit. destruct (inputs i unit) as [_ is], (each i unit) as [close _].
+    apply close_parts in close as [pos _].
     unfold counted. rewrite is. unfold counts.
     rewrite <- relu_div by trivial. field. split; [lra | easy].
 Qed.
 
 Theorem sound_any_rank : adds rounds net.
 Proof.
-  destruct check_parts as ((_ & fit & _) & each & _ & start & among & is & follow).
+  destruct check_parts as (logit & each & _ & start & among & is & follow).
   apply (adds_by rounds rounds_well net (bound cert) keeps);
-    [trivial | | | exact step_keeps|].
-  - intros i unit. now destruct (each i unit) as (_ & _ & ? & _).
+    [now apply close_parts in logit | | | exact step_keeps|].
+  - intros i unit. destruct (each i unit) as [close _]. now apply close_parts in close.
   - now intros k h [box _].
   - split.
-    + intros i unit. destruct (each i unit) as (_ & pos & _). split; [easy|].
+    + intros i unit. destruct (each i unit). split; [easy|].
       unfold bound, zero. change 0 with (0 * scale).
       apply Qmult_le_compat_r; [lra | easy].
     + exists start, (own (origin net)). repeat split; trivial.
