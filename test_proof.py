@@ -920,13 +920,11 @@ class Coq(TemporaryFolder):
         definitions = {}
         for name, other, lies in (
             ("wrong_entry", {W_HH: entry}, {}),
-            ("wrong_signs", {W_HH: -weights[W_HH]}, {}),
             ("wrong_output", {B_OUT: weights[B_OUT] + 16}, {}),
             ("no_steps", {}, {"depth": 0, "halvings": 0}),
             ("crossed", {}, {"next": sets.next[1:] + sets.next[:1]}),
             ("elsewhere", {}, {"centres": sets.centres[::-1]}),
             ("wide", {}, {"columns": times(4, sets.columns)}),
-            ("double_y", {}, {"inverses": times(2, sets.inverses)}),
             ("half_y", {}, {"inverses": times(0.5, sets.inverses)}),
         ):
             lies = sets._replace(**lies)

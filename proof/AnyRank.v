@@ -107,15 +107,15 @@ Definition close_unit (i : nat) : bool := close (input i)
 Definition close_logit : bool :=
   close (output cert) (fun _ => b_out net) (w_out net) (logit_terms net bound).
 
-(** The set of s; y of states l; and whether y is of the set, and yields all states. *)
+(** The set of s; y_k of states l; whether y is of the set, and yields all states. *)
 Definition body s : list form := map (fun i => {| mid := middle s i;
   gen := map (axes s i) units; room := spare s i |}) units.
-Definition place s l : list form :=
-  map (fun k => moved (- offset s k) 0 (linear (inverse s k) units l)) units.
-Definition inside s l : bool := every (within large) (place s l).
+Definition place s l (k : nat) : form :=
+  moved (- offset s k) 0 (linear (inverse s k) units l).
+Definition inside s l : bool := every (fun k => within large (place s l k)) units.
 Definition inverted s : bool := let half := scale / 2 in
   let all := own (map (fun _ => {| mid := half; gen := []; room := half |}) units) in
-  let y := place s all in every (fun '(i, f) => within (large * spare s i) (plus
+  let y := map (place s all) units in every (fun '(i, f) => within (large * spare s i) (plus
     (linear (axes s i) units y) (times (- large) (moved (- middle s i) 0 f))))
     (combine units all).
 
@@ -499,8 +499,7 @@ Proof.
   absolute.
 Qed.
 
-Lemma near_place s t l z k : hold t l z units ->
-  near t (moved (- offset s k) 0 (linear (inverse s k) units l))
+Lemma near_place s t l z k : hold t l z units -> near t (place net s l k)
     (total (map (fun j => inverse s k j * z j) units) - offset s k).
 Proof.
   intro all. eapply near_moved; [apply near_linear, all|]. integers. absolute.
@@ -517,8 +516,7 @@ Proof.
   exists y. split.
   - intro k. unfold y. destruct (Nat.ltb_spec k (hidden net)); [|easy].
     assert (In k units) as unit by (apply in_seq; lia).
-    pose proof (near_within _ _ _ _ small (in_set _ (in_map _ _ k unit))
-      (near_place s t l z k all)).
+    pose proof (near_within _ _ _ _ small (in_set k unit) (near_place s t l z k all)).
     unfold Qdiv. rewrite Qabs_Qmult. change (Qabs (/ large)) with (/ large).
     now apply Qle_shift_div_r.
   - destruct (hold_own (fun _ => 0) (map (fun _ => f) units) z units)
@@ -557,11 +555,10 @@ Proof.
   { intros i unit. split; [now apply low|]. destruct (each i unit).
     destruct (hold_In _ _ _ _ _ all unit) as (f & in_l' & is_near).
     apply in_combine_r, top, Z.leb_le in in_l'. rewrite Zle_Qle in in_l'. integers.
-    apply near_reach in is_near; [|trivial]. unfold bound, counted in *.
-    rewrite Qmult_comm. apply (Qmult_le_r _ _ (/ counts cert i)).
-    - now apply Qinv_lt_0_compat.
-    - rewrite <- Qmult_assoc, Qmult_inv_r, Qmult_1_r by lra. unfold Qdiv in *.
-      absolute. }
+    apply near_reach in is_near; [|trivial]. unfold bound. rewrite Qmult_comm.
+    setoid_replace (h i) with (counted h i * counts cert i)
+      by (unfold counted; field; lra).
+    apply Qmult_le_compat_r; [absolute | lra]. }
   split; [split; [trivial|]|].
   - destruct (inside net s l) eqn:in_set.
     + destruct (sets s among) as [invert follow].
@@ -576,11 +573,10 @@ Proof.
     + apply near_reach in is_near; [|trivial]. set (f := moved _ _ _) in *.
       assert (same : z == z / quantum (output cert) * quantum (output cert))
         by (field; lra). set (w := z / _) in *. clearbody w.
-      apply Z.ltb_lt in sign. fold f in sign. rewrite Zlt_Qlt in sign.
-      destruct (is_digit s).
+      apply Z.ltb_lt in sign. rewrite Zlt_Qlt in sign. destruct (is_digit s); integers.
       * apply answer. assert (0 < w) by absolute. nra.
-      * apply not_true_is_false. rewrite answer. integers.
-        assert (w < 0) by absolute. apply Qle_not_lt. nra.
+      * apply not_true_is_false. rewrite answer. apply Qle_not_lt.
+        assert (w < 0) by absolute. nra.
     + unfold logit_terms. rewrite exact_pair, exact_weighted. ring.
     + now apply largest_terms.
 Qed.
