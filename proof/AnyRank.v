@@ -67,13 +67,16 @@ Record affine := { quantum : Q;  factor : nat -> Z;
   constant : bool * bool -> Z;  error : Z }.
 
 (** A node of the automaton that follows the sum has its digit and carry, edges, and a
-    set of states: middle i + Σ_k axes i k · y_k ± spare i for |y_k| <= 1. A state h has
-    such y, near enough: (inverse · h - offset) / [large]. *)
+    set of states: middle i + Σ_k axes i k · y_k ± spare i for |y_k| <= 1, m + T y in
+    any_rank.py. A state h has such y, near enough: (inverse · h - offset) / [large]. *)
 Record node := { is_digit : bool;  is_carry : bool;  leads : bool * bool -> nat;
   middle : nat -> Z;  axes : nat -> nat -> Z;  spare : nat -> Z;
   inverse : nat -> nat -> Z;  offset : nat -> Z }.
 Definition large := Eval compute in 2 ^ 46.
 
+(** The sum starts at the first node. Trees have [depth] steps or a few more. On the way
+    from a root, unknowns are halved [halvings] times at most, while rooms of a step add
+    up to more than [width]. *)
 Record evidence := { inputs : list affine;  output : affine;  nodes : list node;
   depth : nat;  halvings : nat;  width : Z }.
 

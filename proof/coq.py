@@ -150,7 +150,7 @@ def evidence(net, values, sets):
     drives = zip(*(net.drives[x] for x in PAIRS))
     inputs = [affine(h, d, row, cap, rounding(terms)) for h, d, row, terms
               in zip(cap, drives, W_hh, unit_terms(values, cap))]
-    size = max(abs(a * h) for a, h in zip((c, *w), (1, *cap))) or 1
+    size = max(abs(a * h) for a, h in zip((c, *w), (1, *cap))) or Fraction(1)
     error = rounding([(c, 1), *zip(w, cap)])
     nodes = map(node, sets.totals, sets.next, sets.centres, sets.columns, sets.inverses)
     return {"inputs": f"[{'; '.join(inputs)}]",
