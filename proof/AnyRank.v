@@ -1,8 +1,8 @@
 (** Networks whose W_hh has any rank: a checker that one adds, and why it suffices.
 
-    Theorem [sound_any_rank]: if [check_any_rank net cert] computes to [true], [net] adds,
-    in the sense of Adder.v. The proof is that of proof/any_rank.py: sets of states, and
-    what follows from them until it is inside them again. No axioms. *)
+    Theorem [sound_any_rank]: if [check_any_rank net cert] computes to [true],
+    then [net] adds, as Adder.v has it. The proof is that of proof/any_rank.py:
+    sets of states, and what follows from them until it is inside them again. No axioms. *)
 
 From Binadd Require Import Adder.
 From Coq Require Import ZArith QArith Qabs Qminmax Lqa Lia List Bool.
@@ -97,9 +97,10 @@ Definition input (i : nat) : affine := nth i (inputs cert) (output cert).
 Definition counts (i : nat) : Q := quantum (input i) * inject_Z scale.
 Definition bound (i : nat) : Q := counts i * inject_Z scale.
 
-(** Whether d x + y·h is what [a] says of it, up to rounding: of products [all] at most. *)
+(** Whether d x + y·h is what [a] says of it, up to rounding, for terms up to [all]. *)
 Definition close (a : affine) (d : bool * bool -> Q) (y : nat -> Q) all : bool :=
-  let off := (dot net (fun j => Qabs (y j * counts j - quantum a * inject_Z (factor a j)))
+  let off := (dot net
+    (fun j => Qabs (y j * counts j - quantum a * inject_Z (factor a j)))
     (fun _ => inject_Z scale) + rounding all)%Q in
   ((0 <? quantum a)%Q &&& fits all &&& every (fun x =>
     Qabs (d x - quantum a * inject_Z (constant a x)) + off
@@ -118,9 +119,9 @@ Definition place s l (k : nat) : form :=
 Definition inside s l : bool := every (fun k => within large (place s l k)) units.
 Definition inverted s : bool := let half := scale / 2 in
   let all := own (map (fun _ => {| mid := half; gen := []; room := half |}) units) in
-  let y := map (place s all) units in every (fun '(i, f) => within (large * spare s i) (plus
-    (linear (axes s i) units y) (times (- large) (moved (- middle s i) 0 f))))
-    (combine units all).
+  let y := map (place s all) units in
+  every (fun '(i, f) => within (large * spare s i) (plus (linear (axes s i) units y)
+    (times (- large) (moved (- middle s i) 0 f)))) (combine units all).
 
 (** States l at s have a right logit, and are not above their bounds. *)
 Definition judged s l : bool :=
