@@ -2,7 +2,7 @@
 
     Theorem [sound_any_rank]: if [check_any_rank net cert] computes to [true],
     then [net] adds, as Adder.v has it. The proof is that of proof/any_rank.py:
-    sets of states, and what follows from them until it is inside them again. No axioms. *)
+    sets of states, and what follows from them until it is in them again. No axioms. *)
 
 From Binadd Require Import Adder.
 From Coq Require Import ZArith QArith Qabs Qminmax Lqa Lia List Bool.
