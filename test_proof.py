@@ -62,6 +62,13 @@ FIRST = "def go_to_files"  # in the notebook's first cell of code
 W_IH, W_HH, B_IH, B_HH, W_OUT, B_OUT = models.WEIGHTS  # names of the six weights
 
 
+def of_any_rank():
+    """Weights of a network that adds, and whose recurrent matrix is of rank ten."""
+    weights, generator = shipped(1), torch.Generator().manual_seed(1)
+    noise = 0.01 * torch.randn(10, 10, generator=generator)
+    return {**weights, W_HH: weights[W_HH] + noise}
+
+
 def shipped(part):
     """Weights of a shipped network, as tensors."""
     return models.load(SHIPPED[part], part)[1]["state_dict"]
@@ -895,6 +902,55 @@ class Coq(TemporaryFolder):
         definitions["infinite"] = coq.define("infinite", with_overflow(w), (zero, one))
         verdicts = coq.verdicts(self.library, definitions)
         self.assertEqual(verdicts, [True] + 8 * [False])
+
+    def test_a_network_of_any_rank_gets_a_theorem(self):
+        path = self.folder / "part1.pt"
+        models.save(network(of_any_rank()), path, 1, 0.5, 0)
+        prepare = partial(shutil.copytree, self.library, dirs_exist_ok=True)
+        with patch.object(coq, "prepare", prepare):
+            status, output, errors = self.main(coq.main, "--model", path)
+        self.assertEqual(status, 0)
+        self.assertTrue(output.endswith(
+            "trained_network_adds\n     : adds rounds_to_float32 trained\n"
+            "Closed under the global context\n"))
+        self.assertRegex(errors, r"\nany rank: Coq is to check \d+ zonotopes\n\Z")
+
+    def test_no_certificate_of_any_rank_is_trusted(self):
+        weights = of_any_rank()
+        _, sets = find_any_rank.prove(lists(weights))
+        entry = weights[W_HH].clone()
+        entry[0, 0] += 1
+
+        def times(factor, matrices):
+            return [[[int(factor * e) for e in row] for row in m] for m in matrices]
+
+        definitions = {}
+        for name, other, lies in (
+            ("wrong_entry", {W_HH: entry}, {}),
+            ("wrong_output", {B_OUT: weights[B_OUT] + 16}, {}),
+            ("no_steps", {}, {"depth": 0, "halvings": 0}),
+            ("crossed", {}, {"next": sets.next[1:] + sets.next[:1]}),
+            ("elsewhere", {}, {"centres": sets.centres[::-1]}),
+            ("wide", {}, {"columns": times(4, sets.columns)}),
+            ("half_y", {}, {"inverses": times(0.5, sets.inverses)}),
+        ):
+            lies = sets._replace(**lies)
+            definitions[name] = coq.define_any_rank(name, {**weights, **other}, lies)
+        for name, pattern, lie in (
+            ("no_error", r"error := \d+", "error := 0"),
+            ("no_spare", r"spare := entries \[.*?\]", "spare := entries []"),
+            ("no_y", r"inverse := table \[\[.*?\]\]", "inverse := table []"),
+            ("carried", "is_carry := false", "is_carry := true"),
+            ("all_zeros", "is_digit := true", "is_digit := false"),
+            ("negative", "quantum := ", "quantum := -"),
+            ("no_nodes", r"nodes := \[.*\];\n  depth", "nodes := [];\n  depth"),
+        ):
+            text = coq.define_any_rank(name, weights, sets)
+            definitions[name] = re.sub(pattern, lie, text, flags=re.DOTALL)
+            self.assertNotEqual(definitions[name], text)
+        terms = [f"check_any_rank {name} {name}_certificate" for name in definitions]
+        verdicts = coq.evaluate(self.library, "".join(definitions.values()), terms)
+        self.assertEqual(verdicts, [False] * len(terms))
 
     def test_what_torch_gets_wrong_at_the_ends_of_float32_is_rejected(self):
         """Infinity in a unit that the others ignore; factors that are read as zero."""

@@ -242,7 +242,82 @@ Proof.
     clear big big'. unfold ε in *. absolute.
 Qed.
 
-(** * 4. Lines: what holds at both ends of a piece holds all along it *)
+(** * 4. Sums of any length, by an invariant, for states in a box *)
+
+Variable net : network.
+Notation units := (units net).
+Notation dot := (dot net).
+Definition no_larger (t t' : Q * Q) : Prop :=
+  Qabs (fst t) <= Qabs (fst t') /\ Qabs (snd t) <= Qabs (snd t').
+Definition in_box (cap h : nat -> Q) := forall j, In j units -> 0 <= h j <= cap j.
+
+(** What is summed up from terms that are no larger than those of [all]. *)
+Lemma sums l all : Forall2 no_larger l all ->
+  (forall y, computes l y -> Qabs (y - exact l) <= rounding all) /\
+  (fits all = true -> ~ overflows rounds l).
+Proof.
+  intro le. assert (0 < tiny) by easy.
+  assert (length l = length all /\ mass l <= mass all) as [same larger].
+  { unfold mass. induction le as [|[a b] [a' b'] l all [A B] _ [same IH]]; [easy|].
+    unfold_total. split; [lia|]. apply Qplus_le_compat; [|trivial].
+    assert (Qabs a * Qabs b <= Qabs a' * Qabs b') by (apply Qmult_le_compat_nonneg;
+      split; trivial; apply Qabs_nonneg).
+    unfold weight, term, tiny. simpl in *. rewrite !Qabs_Qmult. lra. }
+  split; [intros y computed | intros fit (part & rest & y & p & computed & large)].
+  - pose proof (grows (length all) (mass all - mass l)). unfold rounding.
+    apply higham in computed as (_ & _ & near). lapply (near (length all)); [lra | lia].
+  - apply lt_true in fit. apply parts in p as (count & _ & M).
+    pose proof (mass_at_least part). pose proof (mass_at_least rest).
+    pose proof (grows (length all) (mass all - mass part)).
+    pose proof (Qabs_nonneg (exact rest)).
+    apply higham in computed as (_ & _ & near). lapply (near (length all)); [|lia].
+    clear near. intro. absolute.
+Qed.
+
+Lemma largest_terms cap h : in_box cap h ->
+  Forall2 no_larger (logit_terms net h) (logit_terms net cap) /\
+  forall x i, Forall2 no_larger (terms net x h i) (terms net (true, true) cap i).
+Proof.
+  intro box. assert (all : forall y,
+    Forall2 no_larger (weighted net y h) (weighted net y cap)).
+  { intro y. unfold weighted, in_box in *. induction units as [|j l IH]; constructor.
+    - pose proof (box j (or_introl eq_refl)). split; simpl; absolute.
+    - apply IH. intros. apply box. now right. }
+  split; [constructor; [split; apply Qle_refl | apply all]|]. intros [[] []] i.
+  all: repeat (constructor; [split; simpl; absolute|]); apply all.
+Qed.
+Lemma exact_pair a b l : exact ((a, b) :: l) == a * b + exact l.
+Proof. unfold exact. now unfold_total. Qed.
+Lemma exact_weighted y h : exact (weighted net y h) = dot y h.
+Proof. unfold exact, weighted. now rewrite map_map. Qed.
+
+(** After digits that leave carry k, h [keeps] what the network needs to go on. *)
+Theorem adds_by cap (keeps : bool -> (nat -> Q) -> Prop) :
+  fits (logit_terms net cap) = true ->
+  (forall i, In i units -> fits (terms net (true, true) cap i) = true) ->
+  (forall k h, keeps k h -> in_box cap h) ->
+  (forall k x h h', keeps k h -> steps rounds net x h h' -> keeps (carry k x) h' /\
+    forall z y, computes (logit_terms net h') z -> (y = true <-> 0 < z) ->
+      y = digit k x) ->
+  keeps false zero -> adds rounds net.
+Proof.
+  intros fit fits_all box good start n a b ys. rewrite <- (N.add_0_r (a + b)).
+  revert start. change 0%N with (N.b2n false). generalize false zero.
+  revert a b ys. induction n as [|n IH]; intros a b ys k h memory runs;
+    [now inversion runs|].
+  cbn [bits] in *. rewrite <- !N.bit0_odd in *.
+  rewrite N.add3_bit0, N.add_carry_div2, N.b2n_bit0.
+  inversion runs as [|? h' logit ? ? y ys' stepped out answer rest|? ? ? ? lost]; subst.
+  - destruct (good _ _ _ _ memory stepped) as [next right_digit].
+    rewrite (right_digit _ _ out answer). f_equal. eauto.
+  - exfalso. destruct lost as [(i & unit & over) | (h' & stepped & over)]; revert over.
+    + apply sums with (terms net (true, true) cap i); [|now apply fits_all].
+      eapply largest_terms, box, memory.
+    + apply sums with (logit_terms net cap); [|trivial].
+      eapply largest_terms, box. eapply good; eauto.
+Qed.
+
+(** * 5. Lines: what holds at both ends of a piece holds all along it *)
 
 Lemma piece_of s holds a cuts b : a <= s <= b -> pieces holds a cuts b = true ->
   exists a b, a <= s <= b /\ holds a b = true.
@@ -288,17 +363,12 @@ Proof.
   lapply IH; [intro; absolute | intros j ?; apply near; now right].
 Qed.
 
-(** * 5. One step, from any state that goes with the carry *)
+(** * 6. One step, from any state that goes with the carry *)
 
-Variables (net : network) (cert : certificate).
+Variable cert : certificate.
 Hypothesis checked : check net cert = true.
-Notation units := (units net).
-Notation dot := (dot net).
-Definition no_larger (t t' : Q * Q) : Prop :=
-  Qabs (fst t) <= Qabs (fst t') /\ Qabs (snd t) <= Qabs (snd t').
-Definition in_box (h : nat -> Q) := forall j, In j units -> 0 <= h j <= cap cert j.
 Definition remembers (k : bool) (h : nat -> Q) : Prop :=
-  in_box h /\ low cert k <= dot (row cert) h <= high cert k.
+  in_box (cap cert) h /\ low cert k <= dot (row cert) h <= high cert k.
 
 Lemma check_parts :
   low cert false <= 0 <= high cert false /\ fits (largest_logit net cert) = true /\
@@ -315,47 +385,8 @@ Proof.
   - intros [] x; [apply carried | apply no_carry]; destruct x as [[] []]; simpl; tauto.
 Qed.
 
-(** What is summed up from terms that are no larger than those of [all]. *)
-Lemma sums l all : Forall2 no_larger l all ->
-  (forall y, computes l y -> Qabs (y - exact l) <= rounding all) /\
-  (fits all = true -> ~ overflows rounds l).
-Proof.
-  intro le. assert (0 < tiny) by easy.
-  assert (length l = length all /\ mass l <= mass all) as [same larger].
-  { unfold mass. induction le as [|[a b] [a' b'] l all [A B] _ [same IH]]; [easy|].
-    unfold_total. split; [lia|]. apply Qplus_le_compat; [|trivial].
-    assert (Qabs a * Qabs b <= Qabs a' * Qabs b') by (apply Qmult_le_compat_nonneg;
-      split; trivial; apply Qabs_nonneg).
-    unfold weight, term, tiny. simpl in *. rewrite !Qabs_Qmult. lra. }
-  split; [intros y computed | intros fit (part & rest & y & p & computed & large)].
-  - pose proof (grows (length all) (mass all - mass l)). unfold rounding.
-    apply higham in computed as (_ & _ & near). lapply (near (length all)); [lra | lia].
-  - apply lt_true in fit. apply parts in p as (count & _ & M).
-    pose proof (mass_at_least part). pose proof (mass_at_least rest).
-    pose proof (grows (length all) (mass all - mass part)).
-    pose proof (Qabs_nonneg (exact rest)).
-    apply higham in computed as (_ & _ & near). lapply (near (length all)); [|lia].
-    clear near. intro. absolute.
-Qed.
-
-Lemma largest_terms h : in_box h ->
-  Forall2 no_larger (logit_terms net h) (largest_logit net cert) /\
-  forall x i, Forall2 no_larger (terms net x h i) (largest net cert i).
-Proof.
-  intro box. assert (all : forall y,
-    Forall2 no_larger (weighted net y h) (weighted net y (cap cert))).
-  { intro y. unfold weighted, in_box in *. induction units as [|j l IH]; constructor.
-    - pose proof (box j (or_introl eq_refl)). split; simpl; absolute.
-    - apply IH. intros. apply box. now right. }
-  split; [constructor; [split; apply Qle_refl | apply all]|]. intros [[] []] i.
-  all: repeat (constructor; [split; simpl; absolute|]); apply all.
-Qed.
-Lemma exact_pair a b l : exact ((a, b) :: l) == a * b + exact l.
-Proof. unfold exact. now unfold_total. Qed.
-Lemma exact_weighted y h : exact (weighted net y h) = dot y h.
-Proof. unfold exact, weighted. now rewrite map_map. Qed.
-
-Lemma near_line x h i p : in_box h -> In i units -> computes (terms net x h i) p ->
+Lemma near_line x h i p :
+  in_box (cap cert) h -> In i units -> computes (terms net x h i) p ->
   Qabs (p - line net cert x (dot (row cert) h) i) <= err cert i.
 Proof.
   intros box unit computed. destruct check_parts as (_ & _ & all & _).
@@ -390,7 +421,7 @@ Proof.
   assert (dots : forall y, Qabs (dot y h' - ((1 - t) * dot y A + t * dot y B))
     <= slack net cert y).
   { intro. apply total_near. intros i unit. eapply scaled; [|now apply near]. ring. }
-  assert (box' : in_box h').
+  assert (box' : in_box (cap cert) h').
   { intros i unit. specialize (box_a i unit). specialize (box_b i unit).
     rewrite Qle_bool_iff in *.
     destruct (near i unit), (line_between (A i) (B i) t t_in); split; absolute. }
@@ -404,36 +435,14 @@ Proof.
   apply not_true_is_false. rewrite answer. apply Qle_not_lt. absolute.
 Qed.
 
-Lemma step_fits k x h : remembers k h -> ~ step_overflows rounds net x h.
-Proof.
-  intros memory. destruct check_parts as (_ & fit & all & _).
-  intros [(i & unit & over) | (h' & stepped & over)]; revert over.
-  - apply sums with (largest net cert i); [apply largest_terms, memory | now apply all].
-  - apply sums with (largest_logit net cert); [|trivial].
-    apply largest_terms. now apply (step_good k x h).
-Qed.
-
-(** * 6. Every sum, by induction over the digits *)
-
-Lemma adds_from n : forall k h a b ys, remembers k h ->
-  run rounds net h (combine (bits n a) (bits n b)) ys -> ys = bits n (a + b + N.b2n k).
-Proof.
-  induction n as [|n IH]; intros k h a b ys memory runs; [now inversion runs|].
-  cbn [bits] in *. rewrite <- !N.bit0_odd in *.
-  rewrite N.add3_bit0, N.add_carry_div2, N.b2n_bit0.
-  inversion runs as [|? h' logit ? ? y ys' stepped out answer rest|? ? ? ? lost]; subst.
-  - destruct (step_good _ _ _ _ memory stepped) as [next right_digit].
-    rewrite (right_digit _ _ out answer). f_equal. eauto.
-  - now apply step_fits with (k := k) in lost.
-Qed.
-
 Theorem sound : adds rounds net.
 Proof.
-  intros n a b ys runs. rewrite <- (N.add_0_r (a + b)).
-  destruct check_parts as (start & _ & all & _).
-  apply (adds_from _ false) in runs; trivial.
-  split; [intros j unit; split; [apply Qle_refl | now apply all]|].
-  enough (dot (row cert) zero == 0) as -> by trivial.
-  clear. unfold Adder.dot, zero. induction units; unfold_total; [easy | lra].
+  destruct check_parts as (start & fit & all & _).
+  apply (adds_by (cap cert) remembers); [trivial | now apply all | | |].
+  - now intros k h [box _].
+  - exact step_good.
+  - split; [intros j unit; split; [apply Qle_refl | now apply all]|].
+    enough (dot (row cert) zero == 0) as -> by trivial.
+    clear. unfold Adder.dot, zero. induction units; unfold_total; [easy | lra].
 Qed.
 End Proof.

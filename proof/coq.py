@@ -5,8 +5,10 @@
     python proof/coq.py --model pretrained/part1.pt --export proof/Shipped.v
 
 Coq trusts neither this script nor proof/part1.py, whose intervals it checks anew: see
-Adder.v. Status 0 if Coq accepts the network, 1 if it rejects it, with these intervals,
-2 if Coq is missing. Coq is given these files alone, and no other library than its own.
+Adder.v. For a network that they do not prove, it checks sets of states, which proof/
+find_any_rank.py finds: see AnyRank.v. Status 0 if Coq accepts the network, 1 if it
+rejects it, with these intervals or sets, 2 if Coq is missing. Coq is given these files
+alone, and no other library than its own.
 """
 
 import argparse
@@ -16,7 +18,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from fractions import Fraction
+from functools import partial
 from math import ceil
 from pathlib import Path
 from textwrap import fill
@@ -25,11 +29,16 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from deploy import SHIPPED, default_model, describe
-from models import UserError, fingerprint, load, user_errors, write_whole
-from proof.part1 import PAIRS, WEIGHTS, Network, prove
+from models import UserError, fingerprint, load, prepare_device
+from models import user_errors, write_whole
+from proof import find_any_rank
+from proof.any_rank import FULL, M, WORDS
+from proof.part1 import PAIRS, WEIGHTS, Network, dot, prove
+from proof.search import find_counterexample
 
 EPSILON, TINY = Fraction(1, 2**24), Fraction(1, 2**102)  # as in Adder.v
 DIGITS = 40  # of rounded numbers
+LIMIT = 120  # seconds to look for sets of states
 HEADER = """\
 (* Written by python proof/coq.py --export. To compile, run in the folder proof/
    coqc -q -Q . Binadd FILE.v for Adder.v, Float32.v, Runs.v, and this. *)
@@ -55,7 +64,11 @@ Proof. vm_compute. reflexivity. Qed.
 Check {0}_network_adds.
 Print Assumptions {0}_network_adds.
 """
-LIBRARY = "Adder.v", "Float32.v", "Runs.v"
+ANY_RANK = """
+(* It is of any rank, so AnyRank.v is to be compiled, too, before this. *)
+From Binadd Require Import AnyRank.
+"""
+LIBRARY = "Adder.v", "Float32.v", "Runs.v", "AnyRank.v"
 CLOSED = "Closed under the global context"  # Coq's words for: no axioms
 POINTWISE = {  # what must hold for each carry and pair of digits
     "bounded": "a state may leave its bounds",
@@ -66,17 +79,26 @@ POINTWISE = {  # what must hold for each carry and pair of digits
 
 def define(name, state_dict, intervals):
     """Coq definitions of a network, and of a certificate with two intervals of s."""
+    return _define(name, state_dict, "certificate", certificate, intervals)
+
+
+def define_any_rank(name, state_dict, sets):
+    """Coq definitions of a network, and of a certificate of any_rank.py."""
+    return ANY_RANK + _define(name, state_dict, "evidence", evidence, sets)
+
+
+def _define(name, state_dict, kind, certify, found):
     weights = {key: tensor.tolist() for key, tensor in state_dict.items()}
     values = [exact(weights[key]) for key in WEIGHTS]
     W_ih, W_hh, b_ih, b_hh, (w,), (c,) = values
     network = {"hidden": len(w), **prefix("matrix", {"W_ih": W_ih, "W_hh": W_hh}),
                **prefix("vector", {"b_ih": b_ih, "b_hh": b_hh, "w_out": w}),
                "b_out": show(c)}
-    evidence = certificate(Network(weights), values, intervals)
+    fields = certify(Network(weights), values, found)
     return (f"\n(* The network whose weights have the SHA-256\n"
             f"   {fingerprint(state_dict)} *)\n"
             + record(name, "network", network)
-            + record(f"{name}_certificate", "certificate", evidence))
+            + record(f"{name}_certificate", kind, fields))
 
 
 def certificate(net, values, intervals):
@@ -101,15 +123,83 @@ def kinks(net, low, high):
 
 def errors(net, values, cap):
     """Bounds of each unit's input error, for states within `cap`, as in Adder.v."""
-    W_ih, W_hh, b_ih, b_hh, _, _ = values
-    growth = (1 + EPSILON) ** (4 + len(cap)) - 1
     bounds = []
-    for inputs, row, *biases, u in zip(W_ih, W_hh, b_ih, b_hh, net.u):
-        terms = *zip(biases + inputs, [1] * 4), *zip(row, cap)
-        mass = sum(abs(a * b) + TINY * (1 + abs(a) + abs(b)) for a, b in terms)
+    for terms, row, u in zip(unit_terms(values, cap), values[1], net.u):
         rest = (abs(weight - u * v) * h for weight, v, h in zip(row, net.v, cap))
-        bounds.append(growth * mass + sum(rest))
+        bounds.append(rounding(terms) + sum(rest))
     return bounds
+
+
+def unit_terms(values, cap):
+    """What each unit sums up at most: pairs of factors, as in Adder.v."""
+    W_ih, W_hh, b_ih, b_hh, _, _ = values
+    for inputs, row, *biases in zip(W_ih, W_hh, b_ih, b_hh):
+        yield [*zip(biases + inputs, [1] * 4), *zip(row, cap)]
+
+
+def rounding(terms):
+    """Bound of the error of a float32 sum of products, as in Adder.v."""
+    mass = sum(abs(a * b) + TINY * (1 + abs(a) + abs(b)) for a, b in terms)
+    return ((1 + EPSILON) ** len(terms) - 1) * mass
+
+
+def evidence(net, values, sets):
+    """Fields of a certificate for AnyRank.v, from one of any_rank.py."""
+    _, W_hh, _, _, (w,), (c,) = values
+    cap = [Fraction(2) ** e for e in sets.exponents]
+    drives = zip(*(net.drives[x] for x in PAIRS))
+    inputs = [affine(h, d, row, cap, rounding(terms)) for h, d, row, terms
+              in zip(cap, drives, W_hh, unit_terms(values, cap))]
+    size = max(abs(a * h) for a, h in zip((c, *w), (1, *cap))) or Fraction(1)
+    error = rounding([(c, 1), *zip(w, cap)])
+    nodes = map(node, sets.totals, sets.next, sets.centres, sets.columns, sets.inverses)
+    return {"inputs": f"[{'; '.join(inputs)}]",
+            "output": affine(size, 4 * [c], w, cap, error),
+            "nodes": f"[{'; '.join(nodes)}]", "depth": sets.depth,
+            "halvings": sets.halvings, "width": f"{sets.width}%Z"}
+
+
+def affine(size, constants, weights, cap, error):
+    """Coq term of what a sum of products is, in integers, and how far from that."""
+    quantum, weights = size / FULL**2, [a * h / FULL for a, h in zip(weights, cap)]
+    factor, constant = ([round(a / quantum) for a in numbers]
+                        for numbers in (weights, constants))
+    error += max(abs(a - b * quantum) for a, b in zip(constants, constant))
+    error += FULL * sum(abs(a - b * quantum) for a, b in zip(weights, factor))
+    return braces(quantum=show(quantum), factor=f"entries {whole(factor)}%Z",
+                  constant=f"({by_pair(constant)})%Z", error=f"{ceil(error / quantum)}%Z")
+
+
+def node(total, after, m, T, F):
+    """Coq term of a node of the automaton, and of its set {m + T y : |y_i| <= 1}."""
+    edges = zip(WORDS[len(after)], after)
+    leads = {x: j for word, j in edges for x in word}
+    one, half = FULL << M, FULL // 2
+    spare = []  # by which T F z, in what F z counts, may be off
+    for i, row in enumerate(zip(*T)):
+        off = [dot(row, column) - one * (i == j) for j, column in enumerate(zip(*F))]
+        error = sum(abs(e) * (abs(half - a) + half) for e, a in zip(off, m))
+        spare.append(-(-error // one))
+    return braces(is_digit=show(total % 2 == 1), is_carry=show(total > 1),
+                  leads=f"({by_pair([leads[x] for x in PAIRS])})%nat",
+                  middle=f"entries {whole(m)}%Z", axes=f"table {whole(zip(*T))}%Z",
+                  spare=f"entries {whole(spare)}%Z", inverse=f"table {whole(F)}%Z",
+                  offset=f"entries {whole(dot(row, m) for row in F)}%Z")
+
+
+def whole(values):
+    """Coq term of an integer, or of nested lists of them, in Coq's scope of these."""
+    return str(values) if isinstance(values, int) else (
+        f"[{'; '.join(map(whole, values))}]")
+
+
+def by_pair(values):
+    return f"by_pair {' '.join(f'({value})' for value in values)}"
+
+
+def braces(**fields):
+    """Coq term of a record."""
+    return f"{{| {'; '.join(f'{key} := {term}' for key, term in fields.items())} |}}"
 
 
 def exact(values):
@@ -208,16 +298,30 @@ def conditions(net, cert):
     return terms
 
 
-def ask(folder, name, definitions):
-    """Print Coq's answer about a network; True if it accepts it."""
-    result = coqc(folder, "Theorem.v", HEADER + definitions + THEOREM.format(name))
+def conditions_any_rank(net, cert):
+    """As `conditions`, for a certificate of AnyRank.v."""
+    return {
+        "a sum may overflow, or differ by more than the certificate says":
+            f"close_logit {net} {cert} && forallb (close_unit {net} {cert}) (units {net})",
+        "a set's inverse is not the inverse":
+            f"forallb (inverted {net}) (nodes {cert})",
+        "a state may leave its sets or bounds, or a logit have the wrong sign":
+            f"closed {net} {cert}",
+    }
+
+
+def ask(folder, name, definitions, theorem, terms):
+    """Print Coq's answer about a network; True if it accepts it.
+
+    `terms` are those of `conditions`, for what it says if it does not.
+    """
+    result = coqc(folder, "Theorem.v", HEADER + definitions + theorem)
     answer = result.stdout.strip()
     if result.returncode == 0:
         accepted = answer.endswith(CLOSED)
         print("accepted: a theorem" if accepted else "rejected: it takes axioms")
         print(f"\n{answer}")
         return accepted
-    terms = conditions(name, f"{name}_certificate")
     values = evaluate(folder, definitions, terms.values())
     if all(values):
         raise UserError(f"Coq failed: {' '.join(result.stderr.split())[:200]}")
@@ -234,23 +338,36 @@ def main():
     arguments = parser.parse_args()
     with user_errors(parser):
         path = arguments.model or default_model(1)
-        _, checkpoint = load(path, 1)
+        prepare_device("cpu")
+        model, checkpoint = load(path, 1)
         print("model    ", describe(path, checkpoint), flush=True)
         weights = checkpoint["state_dict"]
-        intervals = prove({key: w.tolist() for key, w in weights.items()}).intervals
-        if not intervals:
+        lists = {key: w.tolist() for key, w in weights.items()}
+        verdict, sets = prove(lists), None
+        if not (verdict.proven or find_counterexample(model)):
+            tell = partial(print, "any rank:", file=sys.stderr, flush=True)
+            deadline = time.perf_counter() + LIMIT
+            found, sets = find_any_rank.prove(lists, deadline, tell)
+            tell(f"Coq is to check {found.pushes} zonotopes" if sets else found.reason)
+        if not (sets or verdict.intervals):
             print("rejected: s grows without bound, so Coq has nothing to check")
             return 1
         name = "shipped" if path.absolute().parent == SHIPPED else "trained"
-        definitions = define(name, weights, intervals)
+        theorem = THEOREM.format(name)
+        if sets:
+            definitions = define_any_rank(name, weights, sets)
+            theorem = theorem.replace("(sound ", "(sound_any_rank ")
+            terms = conditions_any_rank(name, f"{name}_certificate")
+        else:
+            definitions = define(name, weights, verdict.intervals)
+            terms = conditions(name, f"{name}_certificate")
         if arguments.export:
-            text = HEADER + definitions + THEOREM.format(name)
-            write_whole(arguments.export, text.encode())
+            write_whole(arguments.export, (HEADER + definitions + theorem).encode())
             print("wrote", arguments.export)
             return 0
         with tempfile.TemporaryDirectory() as folder:
             prepare(folder)
-            return 1 - ask(folder, name, definitions)
+            return 1 - ask(folder, name, definitions, theorem, terms)
 
 
 if __name__ == "__main__":
