@@ -2,7 +2,7 @@
 
 Where part1.py follows one number s, this follows the whole state h, as a set of points.
 The finder, find_any_rank.py, proposes sets. The checker is integers and the standard
-library alone, and trusts nothing that it is given.
+library alone, and trusts nothing that it is given. AnyRank.v has the theorem in Coq.
 
     x, k, n   pair of digits, carry before it, and column total n = x₁ + x₂ + k
     h, w, c   hidden state, and the logit w·h + c
