@@ -928,7 +928,7 @@ class Coq(TemporaryFolder):
         for name, other, lies in (
             ("wrong_entry", {W_HH: entry}, {}),
             ("wrong_output", {B_OUT: weights[B_OUT] + 16}, {}),
-            ("no_steps", {}, {"depth": 0, "halvings": 0}),
+            ("no_steps", {}, {"depth": -2, "halvings": 0}),
             ("crossed", {}, {"next": sets.next[1:] + sets.next[:1]}),
             ("elsewhere", {}, {"centres": sets.centres[::-1]}),
             ("wide", {}, {"columns": times(4, sets.columns)}),

@@ -1,6 +1,6 @@
 """How long does Coq take for a network of any rank, and does it accept all of them?
 
-    python experiments/coq_any_rank.py         half an hour; goes on where it was stopped
+    python experiments/coq_any_rank.py         minutes; goes on where it stopped
 
 Takes the first of the free networks that any_rank.csv says are proven, from
 runs/experiments/, where any_rank.py keeps them. Writes results/coq_any_rank.csv, a row

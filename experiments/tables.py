@@ -86,7 +86,8 @@ def any_rank():
             "seconds to find", "to check", "zonotopes")
     recipe = groups("part1_ablation", "variant")[("the recipe",)]
     rows = []
-    for (name,), group in {("of rank one",): recipe, **groups("any_rank", "variant")}.items():
+    networks = {("of rank one",): recipe, **groups("any_rank", "variant")}
+    for (name,), group in networks.items():
         right = [r for r in group if r["random_wrong"] == r["adversarial_wrong"] == "0"]
         key = "any_rank_proven" if "any_rank_proven" in group[0] else "proven"
         proven = [row for row in group if row[key] == "yes"]

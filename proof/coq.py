@@ -155,7 +155,8 @@ def evidence(net, values, sets):
     nodes = map(node, sets.totals, sets.next, sets.centres, sets.columns, sets.inverses)
     return {"inputs": f"[{'; '.join(inputs)}]",
             "output": affine(size, 4 * [c], w, cap, error),
-            "nodes": f"[{'; '.join(nodes)}]", "depth": sets.depth,
+            "nodes": f"[{'; '.join(nodes)}]",
+            "depth": sets.depth + 2,  # as Coq's zonotopes are a little wider
             "halvings": sets.halvings, "width": f"{sets.width}%Z"}
 
 
@@ -167,7 +168,8 @@ def affine(size, constants, weights, cap, error):
     error += max(abs(a - b * quantum) for a, b in zip(constants, constant))
     error += FULL * sum(abs(a - b * quantum) for a, b in zip(weights, factor))
     return braces(quantum=show(quantum), factor=f"entries {whole(factor)}%Z",
-                  constant=f"({by_pair(constant)})%Z", error=f"{ceil(error / quantum)}%Z")
+                  constant=f"({by_pair(constant)})%Z",
+                  error=f"{ceil(error / quantum)}%Z")
 
 
 def node(total, after, m, T, F):
@@ -302,7 +304,8 @@ def conditions_any_rank(net, cert):
     """As `conditions`, for a certificate of AnyRank.v."""
     return {
         "a sum may overflow, or differ by more than the certificate says":
-            f"close_logit {net} {cert} && forallb (close_unit {net} {cert}) (units {net})",
+            f"close_logit {net} {cert}"
+            f" && forallb (close_unit {net} {cert}) (units {net})",
         "a set's inverse is not the inverse":
             f"forallb (inverted {net}) (nodes {cert})",
         "a state may leave its sets or bounds, or a logit have the wrong sign":
