@@ -61,6 +61,7 @@ class BinaryAddition(Dataset):
                   default, end a carry after two columns on average
 
     Draws come from torch's global generator; each DataLoader worker has its own.
+    Raises ValueError for arguments that would draw something else.
     """
 
     def __init__(self, size=12_800, min_digits=1, max_digits=16, order="lowest",

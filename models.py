@@ -165,7 +165,10 @@ WEIGHTS = ("rnn.weight_ih_l0", "rnn.weight_hh_l0", "rnn.bias_ih_l0", "rnn.bias_h
 
 
 def save(model, path, epoch, loss, seed):
-    """Write a checkpoint: the six plain weights, and where they come from."""
+    """Write a checkpoint: the six plain weights, and where they come from.
+
+    Raises OSError if the file cannot be written; what was there before then stays.
+    """
     weights = plain_weights(model)
     checkpoint = dict(part=model.part, hidden=model.hidden, state_dict=weights,
                       epoch=epoch, loss=loss, seed=seed, sha256=fingerprint(weights))

@@ -24,7 +24,7 @@ def measure(seed, library):
     lists = {name: weight.tolist() for name, weight in weights.items()}
     verdict, sets = find_any_rank.prove(lists)
     definitions = coq.define_any_rank("trained", weights, sets)
-    theorem = coq.THEOREM.format("trained").replace("(sound ", "(sound_any_rank ")
+    theorem = coq.THEOREM.format("trained", "sound_any_rank")
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = coq.coqc(library, f"Theorem{seed}.v", coq.HEADER + definitions + theorem)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

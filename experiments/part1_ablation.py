@@ -56,7 +56,7 @@ def measure(variant, seed):
 
 
 def streams(seed):
-    """Pairs of digits (B, STREAM, 2) that a network is tested on: random, adversarial."""
+    """Random and adversarial pairs of digits (B, STREAM, 2) to test a network on."""
     generator = torch.Generator().manual_seed(seed)
     random = torch.randint(2, (100, STREAM, 2), generator=generator)
     return random, adversarial_pairs(STREAM)
