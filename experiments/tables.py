@@ -66,7 +66,7 @@ def interval(good, count):
 
 
 def part1_ablation():
-    head = "trained", "seeds", "right: random", "adversarial", "proven", "95 %"
+    head = "trained", "seeds", "right: random", "adversarial", "proven", "95 % interval"
     rows = []
     for (name,), group in groups("part1_ablation", "variant").items():
         right = [column(group, f"{kind}_wrong") for kind in ("random", "adversarial")]

@@ -32,16 +32,16 @@ def draw(weights, verdict, path):
 
 
 def _figure(net, verdict):
-    figure = Figure(figsize=(7.6, 3.8), layout="constrained")
+    figure = Figure(figsize=(5.5, 2.4), layout="constrained")
     panels = figure.subplots(2, 4)
     for case, axes in zip(verdict.cases, panels.flat):
         _draw_case(axes, net, case, verdict.intervals)
     finding = "crosses its box from side to side, so no carry is ever lost"
     if not all(case.stays for case in verdict.cases):
         finding = "should cross its box from side to side, but not every one does"
-    figure.suptitle(f"Why it adds: every curve {finding}")
-    figure.supxlabel("s before the step: all that the network remembers")
-    figure.supylabel("s after the step")
+    figure.suptitle(f"Why it adds: every curve {finding}", fontsize=9)
+    figure.supxlabel("s before the step: all that the network remembers", fontsize=8)
+    figure.supylabel("s after the step", fontsize=8)
     return figure
 
 
@@ -58,9 +58,9 @@ def _draw_case(axes, net, case, intervals):
     axes.axhspan(bottom, top, color=COLORS[case.target], alpha=0.12)
     box = (left, bottom), right - left, top - bottom
     axes.add_patch(Rectangle(*box, fill=False, edgecolor="#777777", linewidth=1))
-    axes.plot(points, curve, "k.-", linewidth=2, markersize=7, markevery=slice(1, -1))
-    reads = f"reads {case.pair[0]} and {case.pair[1]}, carry {case.carry}"
-    axes.set_title(f"{reads}:\nwrites {case.digit}, carries {case.target}", fontsize=9)
+    axes.plot(points, curve, "k.-", linewidth=1.5, markersize=6, markevery=slice(1, -1))
+    reads = f"{case.pair[0]} + {case.pair[1]}, carry {case.carry}"
+    axes.set_title(f"{reads}:\nwrites {case.digit}, carries {case.target}", fontsize=8)
     axes.set(xlim=ends, ylim=(bottom - high, top + high))
     axes.locator_params(nbins=3)
-    axes.tick_params(labelsize=8)
+    axes.tick_params(labelsize=7)

@@ -50,6 +50,7 @@ STYLE = """\
 #show heading: set block(above: 1.15em, below: 0.65em)
 #show heading.where(level: 1): set text(size: 13pt)
 #show heading.where(level: 2): set text(size: 11pt)
+#show math.equation.where(block: false): box
 #show math.equation.where(block: true): set block(above: 0.65em, below: 0.65em)
 #show figure: set block(above: 0.9em, below: 0.9em)
 #show figure.where(kind: table): set figure(placement: none)
@@ -92,7 +93,7 @@ def to_typst(text, name):
         block = f"\n```{{=typst}}\n{source}\n```\n"
         text = re.sub(f"<!-- {comment} -->", block, text)
     text = re.sub(r"[ \t]*<!--.*?-->\n?", "", text, flags=re.DOTALL)
-    variables = {"papersize": "a4", "fontsize": "9.7pt", "header-includes": STYLE}
+    variables = {"papersize": "a4", "fontsize": "9.6pt", "header-includes": STYLE}
     options = ["--standalone", "--columns=82", f"--metadata=author:{name}"]
     options += [f"--variable={key}:{value}" for key, value in variables.items()]
     try:
