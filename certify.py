@@ -33,7 +33,7 @@ from proof.search import find_counterexample
 
 def certify_part1(model, path, weights, picture, limit):
     """Print the verdict and the eight checks, and draw them; True if it is proven."""
-    weights = {name: weight.tolist() for name, weight in weights.items()}
+    weights = part1.lists(weights)
     verdict = part1.prove(weights)
     if verdict.proven:
         print_proven("proof/part1.py, with a recurrent matrix of rank one")

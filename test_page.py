@@ -28,6 +28,7 @@ import deploy
 import models
 from dataset import to_digits
 from proof import part1
+from proof.part1 import lists
 from test_binadd import SHIPPED, needs_shipped, script
 from train_part1 import part1 as settings
 
@@ -35,7 +36,7 @@ HERE = Path(__file__).absolute().parent
 sys.path.insert(0, str(HERE / "experiments"))  # first, as in test_proof.py
 
 from common import train_network
-from coq_agreement import find_edge, lists, perturb
+from coq_agreement import find_edge, perturb
 
 PAGE = HERE / "page" / "adder.html"
 CHROMIUM = shutil.which("chromium") if fcntl else None

@@ -31,7 +31,7 @@ import certify
 import deploy
 import models
 from proof import any_rank, coq, find_any_rank, part1, part2, search
-from proof.part1 import PAIRS, check, prove
+from proof.part1 import PAIRS, check, lists, prove
 from test_binadd import SEVEN, SHIPPED, TemporaryFolder, batch, needs_shipped, script
 from train_part1 import part1 as settings, run
 
@@ -74,11 +74,6 @@ def shipped(part):
     return models.load(SHIPPED[part], part)[1]["state_dict"]
 
 
-def lists(weights):
-    """Weights as the proof takes them: nested lists of floats."""
-    return {name: weight.tolist() for name, weight in weights.items()}
-
-
 def network(weights):
     """Part 1's network with these weights, on the CPU."""
     model = models.SynchronousAdder(len(weights[B_IH]), 0.0, constrained=False)
@@ -107,7 +102,7 @@ def with_overflow(weights):
 def three_units(exponent):
     """Adder made by hand, with its first unit times 2⁻ᵏ and the others times 2ᵏ.
 
-    With n = x₁ + x₂ + k, its states are n, 4 n - 5 and 4 n - 7, or 0 if these are below.
+    With n = x₁ + x₂ + k, states are n, 4 n - 5 and 4 n - 7, or 0 if these are below.
     """
     W_hh = torch.tensor([[0, 0.5, -0.5], [0, 2, -2], [0, 2, -2]])
     W_ih, biases = torch.tensor([[1.0, 1], [4, 4], [4, 4]]), torch.tensor([0.0, -5, -7])
@@ -700,14 +695,14 @@ class Certify(TemporaryFolder):
             with patch("proof.part2.exhaust", return_value=worst):
                 found = self.certify("--part", part, f"--model={name}")
             self.assertEqual((found[0], found[2]), (1, ""))
-            self.assertRegex(found[1], "\nnot proven: (. of the eight checks fail|3 of)")
-            place, line = re.search(r"of value 2\^(\d+)\) .*\n(.*)\n", found[1]).groups()
+            self.assertRegex(found[1], "\nnot proven: (. of the eight checks|3 of)")
+            place, line = re.search(r"value 2\^(\d+)\) .*\n(.*)\n", found[1]).groups()
             self.assertEqual("--model" in line, "runs" not in name)
             done = subprocess.run(line, shell=True, capture_output=True, text=True,
                                   timeout=900)
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertRegex(done.stdout, r"\naccuracy  \d\d?\.")  # not 100.00 %
-            output, exact = (int(re.search(rf"\n{word} .* = (\w+)\n", done.stdout)[1], 0)
+            output, exact = (int(re.search(rf"\n{word} .*= (\w+)\n", done.stdout)[1], 0)
                              for word in ("output", "exact"))
             self.assertTrue((output ^ exact) >> int(place) & 1)
 
@@ -726,7 +721,7 @@ class Certify(TemporaryFolder):
             texts = [f"{end:.{digits}g}" for end in (low, high)]
             low, high = map(Fraction, texts)
             self.assertTrue(low <= Fraction(number) <= high)
-            self.assertLess(high - low, abs(Fraction(number)) * Fraction(10, 10**digits))
+            self.assertLess(high - low, abs(Fraction(number)) / 10 ** (digits - 1))
         self.assertEqual(f"{certify.round_down(0.675998, 4)}", "0.6759")
         self.assertTrue(math.isnan(certify.round_down(math.nan, 4)))
 
@@ -1269,7 +1264,7 @@ class HandIn(TemporaryFolder):
 
         readme = (source / "README.md").read_text(encoding="utf-8")
         self.assertNotIn("handin.py", readme)
-        named = re.findall(r"\]\(([^():#]+)[#)]", readme)  # links, and the list of files
+        named = re.findall(r"\]\(([^():#]+)[#)]", readme)  # links, and files
         named += re.findall(r"^  (\S+(?:/|\.\w+)) ", readme, re.MULTILINE)
         self.assertIn("../report.pdf", named)
         for name in named:

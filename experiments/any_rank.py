@@ -32,7 +32,7 @@ def measure(variant, seed, limit):
     path = NETWORKS / f"part1 {name} {seed}.pt"
     train_network(settings, seed, changes, path=path)
     model, checkpoint = load(path, part=1)
-    weights = {name: w.tolist() for name, w in checkpoint["state_dict"].items()}
+    weights = part1.lists(checkpoint["state_dict"])
     random, adversarial = (wrong_digits(model, pairs) for pairs in streams(seed))
     row = {
         "variant": variant,

@@ -15,7 +15,7 @@ import torch
 
 from models import WEIGHTS, load
 from proof import any_rank, find_any_rank
-from proof.part1 import Network
+from proof.part1 import Network, lists
 
 NOISE = 0.01  # its standard deviation; entries of the matrix are larger
 START, READ = 2, ((0, 1), (1, 1), (0, 1))  # whose set is pushed, and through what
@@ -27,7 +27,7 @@ def noisy():
     weights = load(ROOT / "pretrained" / "part1.pt", part=1)[1]["state_dict"]
     noise = torch.randn(10, 10, generator=torch.Generator().manual_seed(0))
     weights[WEIGHTS[1]] = weights[WEIGHTS[1]] + NOISE * noise
-    return {name: weight.tolist() for name, weight in weights.items()}
+    return lists(weights)
 
 
 def push(checker):

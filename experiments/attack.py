@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from models import WEIGHTS, SynchronousAdder, load
-from proof.part1 import prove, split
+from proof.part1 import lists, prove, split
 from proof.search import adversarial_pairs, exact_digits
 from train_part1 import part1
 
@@ -175,7 +175,7 @@ def attack(family, block):
                    for name, w in zip(WEIGHTS, weights)}
         counts["tried"] += 1
         try:
-            verdict = prove({name: w.tolist() for name, w in weights.items()})
+            verdict = prove(lists(weights))
         except Exception as error:  # a crash, of any kind
             counts["crashed"] += 1
             print(family, block, counts["tried"], repr(error))

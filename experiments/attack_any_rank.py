@@ -21,7 +21,7 @@ import numpy as np
 from models import WEIGHTS, load
 from proof import find_any_rank
 from proof.any_rank import FULL
-from proof.part1 import PAIRS, Network, rounding
+from proof.part1 import PAIRS, Network, lists, rounding
 
 LIMIT, STATES, STEPS = 15, 400, 40
 WAYS = "float32", "fused", "flushed", "largest errors"
@@ -38,8 +38,7 @@ def attack(family, seed):
     for _ in range(8):
         size = (low * high) ** 0.5
         moved = {n: np.float32(w + size * moves[n]) for n, w in start.items()}
-        lists = {name: w.tolist() for name, w in moved.items()}
-        found = find_any_rank.prove(lists, time.perf_counter() + LIMIT)[1]
+        found = find_any_rank.prove(lists(moved), time.perf_counter() + LIMIT)[1]
         if found:
             weights, certificate, low = moved, found, size
         else:
@@ -71,7 +70,7 @@ def draw(certificate, generator):
 def run(weights, certificate, nodes, states, way, generator):
     """Number of wrong digits, and of states above a bound, in runs from the states."""
     H = 2.0 ** np.array(certificate.exponents)
-    net = Network({name: w.tolist() for name, w in weights.items()})
+    net = Network(lists(weights))
     ρ = np.array(rounding(net.unit_terms, [1] * 4 + H.tolist())[0], float)
     ρ_w = float(rounding(net.logit_terms, [1, *H.tolist()])[0][0])
     W_ih, W_hh, b_ih, b_hh, w, c = (weights[name] for name in WEIGHTS)

@@ -19,6 +19,7 @@ import torch
 
 from models import load
 from proof import coq, part1
+from proof.part1 import lists
 from train_part1 import part1 as settings
 
 NONE = (0, 0), (0, 0)  # intervals that no network keeps
@@ -39,10 +40,6 @@ def find_edge(network, inside=0.0, outside=1.0):
         proven = part1.prove(lists(network(size))).proven
         inside, outside = (size, outside) if proven else (inside, size)
     return inside, outside
-
-
-def lists(weights):
-    return {name: weight.tolist() for name, weight in weights.items()}
 
 
 def measure(seed, library):

@@ -15,14 +15,14 @@ from common import NETWORKS, parse, read_rows, sweep
 
 from models import load
 from proof import coq, find_any_rank
+from proof.part1 import lists
 
 
 def measure(seed, library):
     """Row of the table; `library` is a folder where Coq is prepared."""
     _, checkpoint = load(NETWORKS / f"part1 not of rank one {seed}.pt", part=1)
     weights = checkpoint["state_dict"]
-    lists = {name: weight.tolist() for name, weight in weights.items()}
-    verdict, sets = find_any_rank.prove(lists)
+    verdict, sets = find_any_rank.prove(lists(weights))
     definitions = coq.define_any_rank("trained", weights, sets)
     theorem = coq.THEOREM.format("trained", "sound_any_rank")
     before = os.times().children_user  # 0 on Windows

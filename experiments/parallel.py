@@ -20,7 +20,7 @@ from common import BLUE, ORANGE, ROOT, new_figure, parse, save_figure, write_row
 import torch
 
 from models import SynchronousAdder, UserError, load, prepare_device
-from proof.part1 import prove, split
+from proof.part1 import lists, prove, split
 from deploy import read
 
 SIZES = (1, 4, 16, 64, 256, 1024)
@@ -76,7 +76,7 @@ def _run(model, inputs, starts, length):
 def shipped():
     """Part 1's network, the intervals of its proof, and v."""
     model, checkpoint = load(ROOT / "pretrained" / "part1.pt", part=1)
-    weights = {name: w.tolist() for name, w in checkpoint["state_dict"].items()}
+    weights = lists(checkpoint["state_dict"])
     return model, prove(weights).intervals, split(weights["rnn.weight_hh_l0"])[1]
 
 

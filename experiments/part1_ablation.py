@@ -15,7 +15,7 @@ import torch
 
 from deploy import read
 from models import fingerprint, load
-from proof.part1 import prove
+from proof.part1 import lists, prove
 from proof.search import adversarial_pairs, exact_digits
 from train_part1 import part1
 
@@ -38,7 +38,7 @@ def measure(variant, seed):
     train_network(part1, seed, VARIANTS[variant][1], path=path)
     model, checkpoint = load(path, part=1)
     weights = checkpoint["state_dict"]
-    verdict = prove({name: weight.tolist() for name, weight in weights.items()})
+    verdict = prove(lists(weights))
     random, adversarial = streams(seed)
     return {
         "variant": variant,

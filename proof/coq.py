@@ -33,7 +33,7 @@ from models import UserError, fingerprint, load, prepare_device
 from models import user_errors, write_whole
 from proof import find_any_rank
 from proof.any_rank import FULL, M, WORDS
-from proof.part1 import PAIRS, WEIGHTS, Network, dot, prove
+from proof.part1 import PAIRS, WEIGHTS, Network, dot, lists, prove
 from proof.search import find_counterexample
 
 EPSILON, TINY = Fraction(1, 2**24), Fraction(1, 2**102)  # as in Adder.v
@@ -88,7 +88,7 @@ def define_any_rank(name, state_dict, sets):
 
 
 def _define(name, state_dict, kind, certify, found):
-    weights = {key: tensor.tolist() for key, tensor in state_dict.items()}
+    weights = lists(state_dict)
     values = [exact(weights[key]) for key in WEIGHTS]
     W_ih, W_hh, b_ih, b_hh, (w,), (c,) = values
     network = {"hidden": len(w), **prefix("matrix", {"W_ih": W_ih, "W_hh": W_hh}),
@@ -345,12 +345,11 @@ def main():
         model, checkpoint = load(path, 1)
         print("model    ", describe(path, checkpoint), flush=True)
         weights = checkpoint["state_dict"]
-        lists = {key: w.tolist() for key, w in weights.items()}
-        verdict, sets = prove(lists), None
+        verdict, sets = prove(lists(weights)), None
         if not (verdict.proven or find_counterexample(model)):
             tell = partial(print, "any rank:", file=sys.stderr, flush=True)
             deadline = time.perf_counter() + LIMIT
-            found, sets = find_any_rank.prove(lists, deadline, tell)
+            found, sets = find_any_rank.prove(lists(weights), deadline, tell)
             tell(f"Coq is to check {found.pushes} zonotopes" if sets else found.reason)
         if not (sets or verdict.intervals):
             print("rejected: s grows without bound, so Coq has nothing to check")

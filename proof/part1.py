@@ -64,6 +64,11 @@ ROUNDS = 300  # of the finder, for each margin
 Verdict = namedtuple("Verdict", "proven intervals cases reason")
 
 
+def lists(weights):
+    """Weights as this file takes them, nested lists, from tensors or NumPy arrays."""
+    return {name: weight.tolist() for name, weight in weights.items()}
+
+
 class Case(namedtuple("Case", "carry pair image target stays logits digit right")):
     """One of the eight checks: of a carry and a pair of digits.
 

@@ -44,8 +44,8 @@ that it reads. TINY (1 + Σ|W|), added to |d|, is more, and more than what float
 below 2⁻¹⁰²². SMALL, added to all weights, keeps them from being flushed themselves, and
 above 0: so after an S that is infinite or NaN all others are, and all bounds, and
 nothing is proven. If S is finite, no evaluation overflows, as Σ|terms| <= e. Logits are
-bounded like e. Float32 is IEEE's, flushed or not; `models.prepare_device` turns off TF32
-and bfloat16, which are not.
+bounded like e. Float32 is IEEE's, flushed or not; TF32 and bfloat16 are not, and
+`models.prepare_device` turns them off.
 """
 
 import math
