@@ -57,8 +57,8 @@ class BinaryAddition(Dataset):
     order       "lowest" or "highest" digit first
     length      time steps that shorter samples are padded to
     runs        share of the samples with a run of columns 0 + 1 or 1 + 0, of any length
-                  at any place, for a carry to travel through. Fair digits alone, the
-                  default, end a carry after two columns on average
+                  at any place, for a carry to travel through. In fair digits, the
+                  default, every second column on average sets the carry anew
 
     Draws come from torch's global generator; each DataLoader worker has its own.
     Raises ValueError for arguments that would draw something else.
@@ -66,11 +66,9 @@ class BinaryAddition(Dataset):
 
     def __init__(self, size=12_800, min_digits=1, max_digits=16, order="lowest",
                  length=0, runs=0.0):
-        if not 1 <= min_digits <= max_digits <= 62:
-            raise ValueError("1 <= min_digits <= max_digits <= 62 must hold, not"
-                             f" {min_digits} and {max_digits}")
-        if not 0 <= runs <= 1:
-            raise ValueError(f"runs is a share from 0 to 1, not {runs}")
+        if not (1 <= min_digits <= max_digits <= 62 and 0 <= runs <= 1):
+            raise ValueError("1 <= min_digits <= max_digits <= 62 and 0 <= runs <= 1"
+                             f" must hold, not {min_digits}, {max_digits} and {runs}")
         in_order([], order)
         self.size, self.order, self.length, self.runs = size, order, length, runs
         self.min_digits, self.max_digits = min_digits, max_digits

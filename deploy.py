@@ -24,15 +24,14 @@ BOM = "\ufeff\u00ef\u00bb\u00bf"  # starts a file of UTF-8, also read as Latin-1
 
 def add(model, first, second):
     """Digits that the network gives for two equally long lists, all in its order."""
-    bias = model.output.bias  # of the network's device and precision
-    inputs = torch.tensor([first, second], dtype=bias.dtype, device=bias.device)
+    inputs = model.output.bias.new_tensor([first, second])  # its device and precision
     with torch.inference_mode():
         return (read(model, inputs.T[None])[0] > 0).int().tolist()
 
 
 def read(model, inputs):
     """Logits of a network, as those of its call; Part 1's reads them in pieces."""
-    if model.part == 2:
+    if model.delayed:
         return model(inputs)
     state, logits = None, []
     for piece in inputs.split(PIECE, dim=1):
@@ -105,9 +104,8 @@ def main():
     with user_errors(parser):
         arguments = parse(parser)
         part, (a, b) = arguments.part, arguments.integers
-        device = prepare_device(arguments.device)
         path = arguments.model or default_model(part)
-        model, checkpoint = load(path, part, device)
+        model, checkpoint = load(path, part, prepare_device(arguments.device))
         order = model.order
         length = 1 + (DIGITS if part == 2 else max(a.bit_length(), b.bit_length(), 1))
         first, second, exact = (to_digits(n, length, order) for n in (a, b, a + b))

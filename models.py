@@ -5,8 +5,7 @@ updates its hidden state h, which is all of its memory and starts at 0:
 
     h <- relu(W_ih x + b_ih + W_hh h + b_hh),    logit = w·h + c: digit 1 if above 0.
 
-What helps them to learn is in here too, so that the training loop can be plain. Shapes
-have B for batch, T for time steps, H for hidden units.
+Shapes have B for batch, T for time steps, H for hidden units.
 """
 
 import contextlib
@@ -16,7 +15,6 @@ import os
 import sys
 import time
 import traceback
-import uuid
 import warnings
 from operator import attrgetter
 from pathlib import Path
@@ -25,32 +23,37 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrize import register_parametrization
 
-HERE = Path(__file__).parent
 DIGITS = 16  # of a number in Part 2, whose memory is sized for them
 
 
 # Networks, and the constraint of each.
 
 class Adder(nn.Module):
-    """Layers of both networks, and noise on the digits while training.
+    """What both networks are: an RNN, an output unit, and noise while training.
 
     Gaussian noise of standard deviation `noise` on what is read becomes noise on what
     is remembered. Memory that barely holds then costs loss, and training finds memory
-    that pulls itself back into place (Jim, Giles & Horne 1996).
+    that pulls itself back into place (Jim, Giles & Horne 1996). With `delayed`, it is
+    fed zeros after the inputs, and writes only then.
     """
 
-    def __init__(self, hidden, noise):
+    def __init__(self, hidden, noise, delayed=False):
         super().__init__()
         if not 1 <= hidden <= 1000:
             raise ValueError(f"a network has 1 to 1000 hidden units, not {hidden}")
-        self.hidden, self.noise = hidden, noise
+        self.hidden, self.noise, self.delayed = hidden, noise, delayed
         self.rnn = nn.RNN(2, hidden, nonlinearity="relu", batch_first=True)
         self.output = nn.Linear(hidden, 1)
 
-    def add_noise(self, inputs):
+    def forward(self, inputs):
+        """Logits (B, T) of the sum's digits, from inputs (B, T, 2), in its order."""
+        steps = inputs.shape[1]
         if self.training:
             inputs = inputs + self.noise * torch.randn_like(inputs)
-        return inputs
+        if self.delayed:
+            inputs = torch.cat((inputs, torch.zeros_like(inputs)), dim=1)
+        states, _ = self.rnn(inputs)
+        return self.output(states[:, -steps:]).squeeze(2)
 
 
 class RankOne(nn.Module):
@@ -96,11 +99,6 @@ class SynchronousAdder(Adder):
         if constrained:
             register_parametrization(self.rnn, "weight_hh_l0", RankOne())
 
-    def forward(self, inputs):
-        """Logits (B, T) of the sum's digits, from inputs (B, T, 2), lowest first."""
-        states, _ = self.rnn(self.add_noise(inputs))
-        return self.output(states).squeeze(2)
-
 
 class Tied(nn.Module):
     """Input weights (H, 2) with equal columns, as a + b = b + a.
@@ -119,10 +117,8 @@ def rings(hidden, ring):
     """Recurrent matrix (H, H) of shift registers, each a ring of units.
 
     Unit k feeds unit k + 1, and a ring's last unit its first: what enters comes by
-    again `ring` steps later, when Part 2 has to answer. A random orthogonal matrix
-    would mix it. Others start from a circular shift (Keller et al. 2024) or from chains
-    (Orhan & Pitkow 2020). The noise lets the rings differ, and is all that units get
-    which are too few for a ring.
+    again `ring` steps later, when Part 2 has to answer (compare Keller et al. 2024). The
+    noise lets the rings differ, and is all that units too few for a ring get.
     """
     matrix = 0.01 * torch.randn(hidden, hidden)
     for k in range(hidden - hidden % ring):
@@ -143,18 +139,10 @@ class DelayedAdder(Adder):
     precision = torch.float64  # when deployed: proven for it, trained in float32
 
     def __init__(self, hidden, noise, constrained=True, ring=DIGITS + 1):
-        super().__init__(hidden, noise)
-        with torch.no_grad():
-            self.rnn.weight_hh_l0.copy_(rings(hidden, ring))
+        super().__init__(hidden, noise, delayed=True)
+        self.rnn.weight_hh_l0 = nn.Parameter(rings(hidden, ring))
         if constrained:
             register_parametrization(self.rnn, "weight_ih_l0", Tied())
-
-    def forward(self, inputs):
-        """Logits (B, T) of the sum's digits, from inputs (B, T, 2), highest first."""
-        steps = inputs.shape[1]
-        inputs = torch.cat((self.add_noise(inputs), torch.zeros_like(inputs)), dim=1)
-        states, _ = self.rnn(inputs)
-        return self.output(states[:, steps:]).squeeze(2)
 
 
 # Saving and loading: a checkpoint is a dict of plain values and six plain weights.
@@ -165,10 +153,7 @@ WEIGHTS = ("rnn.weight_ih_l0", "rnn.weight_hh_l0", "rnn.bias_ih_l0", "rnn.bias_h
 
 
 def save(model, path, epoch, loss, seed):
-    """Write a checkpoint: the six plain weights, and where they come from.
-
-    Raises OSError if the file cannot be written; what was there before then stays.
-    """
+    """Write a checkpoint: the six plain weights, and where they come from."""
     weights = plain_weights(model)
     checkpoint = dict(part=model.part, hidden=model.hidden, state_dict=weights,
                       epoch=epoch, loss=loss, seed=seed, sha256=fingerprint(weights))
@@ -194,7 +179,7 @@ def write_whole(path, content):
     target = Path(os.path.realpath(path))  # a link stays a link
     if target.exists() and not target.is_file():  # a device, such as /dev/null
         return target.write_bytes(content)
-    unfinished = target.with_name(f"unfinished-{uuid.uuid4().hex}")
+    unfinished = target.with_name(f"unfinished-{os.urandom(8).hex()}")
     try:
         unfinished.write_bytes(content)
         try:
@@ -218,15 +203,12 @@ def load(path, part, device="cpu"):
         raise UserError(f"{path} does not exist, or is no file;"
                         f" python train_part{part}.py trains a network.")
     content = io.BytesIO(Path(path).read_bytes())
-    problem = "it is damaged, or holds something else"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles by other versions
             checkpoint = torch.load(content, map_location="cpu", weights_only=True)
         if "state_dict" not in checkpoint:
             checkpoint = {"state_dict": checkpoint}
-        if set(checkpoint["state_dict"]) != set(WEIGHTS):
-            problem = f"its weights must have the names {', '.join(WEIGHTS)}"
         model = MODELS[part](len(checkpoint["state_dict"][WEIGHTS[2]]), 0.0, False)
         model.load_state_dict(checkpoint["state_dict"])  # checks names and shapes
         weights = plain_weights(model)
@@ -237,7 +219,8 @@ def load(path, part, device="cpu"):
         if not all(weight.isfinite().all() for weight in weights.values()):
             problems.append("not all of its weights are finite")
     except Exception:  # torch's words are no help: some advise to load it unchecked
-        problems = [problem]
+        problems = ["it is damaged, or holds something else than weights by the names"
+                    f" {', '.join(WEIGHTS)}"]
     if problems:
         raise UserError(f"{path} is not a checkpoint of Part {part} ({problems[0]});"
                         f" train_part{part}.py writes one.")
@@ -294,7 +277,7 @@ def user_errors(parser):
     except OSError as error:
         parser.error(f"{error.filename or 'output'}: {error.strerror}.")
     except Exception as error:  # with its place in these files, for who changes them
-        lines = traceback.extract_tb(error.__traceback__)
-        line = [at for at in lines if Path(at.filename).parent == HERE][-1]
-        place = f"{Path(line.filename).name}, line {line.lineno}"
+        here = [line for line in traceback.extract_tb(error.__traceback__)
+                if Path(line.filename).parent == Path(__file__).parent]
+        place = f"{Path(here[-1].filename).name}, line {here[-1].lineno}"
         parser.error(f"{type(error).__name__}: {error} ({place})")

@@ -88,7 +88,8 @@ def draw(weights, certificate):
         axes.plot(*centres.T, color="black", linewidth=0.6)
         for k, (x, y) in enumerate(centres):
             if side[0] < x < side[1]:
-                axes.annotate(k, (x, y), (3, 4), textcoords="offset points")
+                box = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+                axes.annotate(k, (x, y), (4, 6), textcoords="offset points", bbox=box)
         axes.axhline(0, color="black", linewidth=0.8)
         axes.set(xlim=side, xlabel=f"v·h (carry {carry})")
     panels[0].set(ylabel="logit", ylim=(-26, 22), yticks=(-20, -10, 0, 10, 20))

@@ -18,7 +18,10 @@ from torch import nn
 from models import load, prepare_device
 
 RADII = (0.5, 0.9, 1.0, 1.1, 1.5)
-COLORS = (BLUE, ORANGE, GREEN, PINK, GREY)
+LINES = (
+    [{"color": color} for color in (BLUE, ORANGE, GREEN, PINK, GREY)],
+    [{"color": "black"}, {"color": "black", "linestyle": "--"}],  # Parts 1 and 2
+)
 TITLES = {
     "tanh": "tanh: saturated units\npass little on",
     "relu": "ReLU: half of the units\nare off, pass nothing on",
@@ -64,10 +67,10 @@ def latch(model, first):
 def draw(curves, kept):
     figure, panels = new_figure(1, 4, height=2.2)
     for axes, kind in zip(panels, TITLES):
-        for (name, some), color in zip(curves[kind].items(), COLORS):
-            draw_range(axes, range(len(some[0])), some, color=color, label=name)
+        for (name, some), line in zip(curves[kind].items(), LINES[kind == "trained"]):
+            draw_range(axes, range(len(some[0])), some, label=name, **line)
             if kind != "trained":
-                axes.plot([0, 60], [1, name**60], ":", color=color, linewidth=1)
+                axes.plot([0, 60], [1, name**60], ":", linewidth=1, **line)
         axes.set(yscale="log", ylim=(1e-15, 1e12))
         axes.set_title(TITLES[kind], fontsize=8)
         axes.set_xlabel("steps back in time")

@@ -178,8 +178,8 @@ def draw(rows):
     panels[2].set_ylabel("memory beside the inputs (MB)")
     for axes in panels[1:]:
         axes.set_xlabel("binary digits")
-    panels[0].set_ylim(bottom=2e-5)
-    panels[0].legend(loc="lower right")
+    panels[0].set_ylim(top=1)
+    panels[0].legend(loc="upper left")
     panels[1].legend()
     save_figure(figure, "parallel.png")
 

@@ -3,9 +3,10 @@
     python experiments/part1_ablation.py       goes on where it was stopped
 
 Writes results/part1_ablation.csv, a row a network, and part1_ablation.png. Proven is by
-rank one; any_rank.py asks for more.
+either theorem of Part 1, as certify.py tries them.
 """
 
+import time
 from functools import partial
 
 from common import BLUE, NETWORKS, ORANGE, draw_dots, new_figure, parse, save_figure
@@ -15,21 +16,24 @@ import torch
 
 from deploy import read
 from models import fingerprint, load
+from proof import find_any_rank
 from proof.part1 import lists, prove
 from proof.search import adversarial_pairs, exact_digits
 from train_part1 import part1
 
 TABLE = "part1_ablation.csv"
 PLAIN = {"constrained": False, "noise": 0.0, "counting": False, "lr": 1e-2}
+MIXED = [*range(30), *range(50, 80)]  # rate and noise were tuned on seeds 0 to 49
 VARIANTS = {  # name: (seeds, changes of the arguments of part1)
-    "the recipe": (200, {}),
-    "not of rank one": (100, {"constrained": False}),
-    "no noise": (50, {"noise": 0.0}),
-    "PyTorch's start": (30, {"counting": False}),
-    "no clipping": (50, {"clip": None}),
-    "plainly": (10, PLAIN),
+    "the recipe": (range(200), {}),
+    "not of rank one": (range(100), {"constrained": False}),
+    "no noise": (range(50, 100), {"noise": 0.0}),
+    "PyTorch's start": (MIXED, {"counting": False}),
+    "no clipping": (MIXED, {"clip": None}),
+    "plainly": (range(10), PLAIN),
 }
 STREAM = 10_000  # digits of the sums that a network is tested on
+LIMIT = 600  # seconds to look for a proof that needs no rank one
 
 
 def measure(variant, seed):
@@ -38,18 +42,19 @@ def measure(variant, seed):
     train_network(part1, seed, VARIANTS[variant][1], path=path)
     model, checkpoint = load(path, part=1)
     weights = checkpoint["state_dict"]
-    verdict = prove(lists(weights))
     random, adversarial = streams(seed)
+    wrong = [wrong_digits(model, pairs) for pairs in (random, adversarial)]
+    logit = least_logit(lists(weights), tried=not any(wrong))
     return {
         "variant": variant,
         "seed": seed,
         "loss": f"{checkpoint['loss']:.2e}",
         "epoch": checkpoint["epoch"],
-        "proven": "yes" if verdict.proven else "no",
-        "smallest_logit": f"{smallest(verdict):.2f}" if verdict.proven else "",
-        "random_wrong": wrong_digits(model, random),
+        "proven": "yes" if logit else "no",
+        "smallest_logit": f"{logit:.2f}" if logit else "",
+        "random_wrong": wrong[0],
         "random_digits": random[..., 0].numel(),
-        "adversarial_wrong": wrong_digits(model, adversarial),
+        "adversarial_wrong": wrong[1],
         "adversarial_digits": adversarial[..., 0].numel(),
         "weights": fingerprint(weights)[:16],
     }
@@ -62,10 +67,18 @@ def streams(seed):
     return random, adversarial_pairs(STREAM)
 
 
-def smallest(verdict):
-    """The least that a logit lies on its side of zero, for any sum of any length."""
-    sides = (c.logits[0] if c.digit else -c.logits[1] for c in verdict.cases)
-    return float(min(sides))
+def least_logit(weights, tried):
+    """The least that a logit lies on its side of zero, for any sum of any length.
+
+    0 if that is not proven; without rank one it is only `tried`.
+    """
+    verdict = prove(weights)
+    if verdict.proven:
+        sides = (c.logits[0] if c.digit else -c.logits[1] for c in verdict.cases)
+        return float(min(sides))
+    if tried:
+        verdict, _ = find_any_rank.prove(weights, time.perf_counter() + LIMIT)
+    return float(verdict.logit) if verdict.proven else 0.0
 
 
 def wrong_digits(model, pairs):
@@ -94,7 +107,7 @@ def draw(rows):
         axes.set_xlim(-5e-6, 100)
         axes.set_xticks([0, 1e-4, 1e-2, 1, 100], ["0", "$10^{-4}$", "0.01", "1", "100"])
         axes.set(title=names[kind], xlabel="wrong digits (%)")
-    for color, label in ((BLUE, "proven, by rank one"), (ORANGE, "not so")):
+    for color, label in ((BLUE, "proven"), (ORANGE, "not proven")):
         panels[0].plot([], [], "o", color=color, markersize=4, label=label)
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(
@@ -104,5 +117,5 @@ def draw(rows):
 
 
 if __name__ == "__main__":
-    jobs = [(name, seed) for name in VARIANTS for seed in range(VARIANTS[name][0])]
+    jobs = [(name, seed) for name in VARIANTS for seed in VARIANTS[name][0]]
     draw(sweep(TABLE, ["variant", "seed"], measure, jobs, parse(__doc__).jobs))

@@ -58,7 +58,7 @@ def draw(states, shares):
     grid = [100 * torch.tensor(row + [torch.nan] * (T - len(row))) for row in shares]
     box |= {"origin": "lower", "extent": (0.5, 34.5, -0.5, 16.5), "vmin": 90}
     image = right.imshow(torch.stack(grid, dim=1), vmax=100, **box)
-    right.set_title("Read off linearly, low\ndigits settle last")
+    right.set_title("Read off linearly, digits\n1 to 5 settle last")
     right.set(ylabel="place in the sum (0: lowest)", yticks=(0, 4, 8, 12, 16))
     figure.colorbar(image, label="read off right (%)")
     for axes in (left, right):

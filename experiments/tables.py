@@ -71,10 +71,6 @@ def part1_ablation():
     for (name,), group in groups("part1_ablation", "variant").items():
         right = [column(group, f"{kind}_wrong") for kind in ("random", "adversarial")]
         proven = sum(row["proven"] == "yes" for row in group)
-        if name == "not of rank one":  # the same networks, by the other theorem
-            free = groups("any_rank", "variant")[("free",)]
-            proven = sum(row["any_rank_proven"] == "yes" for row in free)
-            name += ", but proven for any"
         shares = *(x.count(0) for x in right), f"**{proven}**"
         rows.append((name, len(group), *shares, interval(proven, len(group))))
     return markdown(head, rows)
