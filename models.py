@@ -117,7 +117,7 @@ def rings(hidden, ring):
     """Recurrent matrix (H, H) of shift registers, each a ring of units.
 
     Unit k feeds unit k + 1, and a ring's last unit its first: what enters comes by
-    again `ring` steps later, when Part 2 has to answer (compare Keller et al. 2024). The
+    again `ring` steps later, when Part 2 has to answer (see Keller et al. 2024). The
     noise lets the rings differ, and is all that units too few for a ring get.
     """
     matrix = 0.01 * torch.randn(hidden, hidden)

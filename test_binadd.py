@@ -789,8 +789,8 @@ class Scripts(TemporaryFolder):
 
     def test_whatever_goes_wrong_is_a_sentence_and_status_2(self):
         """Status 1 is for certify.py alone, and for what is not proven."""
-        for error in (UserError("x"), OSError(28, "x"), BrokenPipeError(), MemoryError(),
-                      RuntimeError("can't start new thread"), KeyError("x")):
+        for error in (UserError("x"), OSError(28, "x"), BrokenPipeError(), KeyError("x"),
+                      MemoryError(), RuntimeError("can't start new thread")):
             def fail():
                 with patch.multiple(sys, **streams):
                     with models.user_errors(argparse.ArgumentParser()):
