@@ -789,8 +789,9 @@ class Scripts(TemporaryFolder):
 
     def test_whatever_goes_wrong_is_a_sentence_and_status_2(self):
         """Status 1 is for certify.py alone, and for what is not proven."""
-        for error in (UserError("x"), OSError(28, "x"), BrokenPipeError(), KeyError("x"),
-                      MemoryError(), RuntimeError("can't start new thread")):
+        for error in (UserError("x"), OSError(28, "x"), BrokenPipeError(),
+                      MemoryError(), KeyError("x"),
+                      RuntimeError("can't start new thread")):
             def fail():
                 with patch.multiple(sys, **streams):
                     with models.user_errors(argparse.ArgumentParser()):

@@ -345,11 +345,12 @@ def main():
         model, checkpoint = load(path, 1)
         print("model    ", describe(path, checkpoint), flush=True)
         weights = checkpoint["state_dict"]
-        verdict, sets = prove(lists(weights)), None
+        values = lists(weights)
+        verdict, sets = prove(values), None
         if not (verdict.proven or find_counterexample(model)):
             tell = partial(print, "any rank:", file=sys.stderr, flush=True)
             deadline = time.perf_counter() + LIMIT
-            found, sets = find_any_rank.prove(lists(weights), deadline, tell)
+            found, sets = find_any_rank.prove(values, deadline, tell)
             tell(f"Coq is to check {found.pushes} zonotopes" if sets else found.reason)
         if not (sets or verdict.intervals):
             print("rejected: s grows without bound, so Coq has nothing to check")
