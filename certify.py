@@ -23,12 +23,11 @@ from pathlib import Path
 
 import torch
 
-from dataset import to_digits
-from deploy import add, default_model, describe
+from deploy import default_model, describe
 from models import UserError, fingerprint, load, prepare_device, user_errors
 from proof import find_any_rank, part1, part2
 from proof.picture import draw
-from proof.search import find_counterexample
+from proof.search import find_counterexample, wrong_place
 
 
 def certify_part1(model, path, weights, picture, limit):
@@ -175,11 +174,9 @@ def wrong_sum(model, worst):
     """Two integers and the place of a wrong digit, or () if the worst are right."""
     for _, columns in worst:
         a, b = part2.as_pair(columns)
-        digits = [to_digits(n, part2.DIGITS + 1, model.order) for n in (a, b, a + b)]
-        output = add(model, *digits[:2])
-        for index, (found, exact) in enumerate(zip(output, digits[2])):
-            if found != exact:
-                return a, b, part2.DIGITS - index
+        place = wrong_place(model, a, b, part2.DIGITS + 1)
+        if place is not None:
+            return a, b, place
     return ()
 
 

@@ -1074,6 +1074,7 @@ class Experiments(TemporaryFolder):
                     parallel.select(model, inputs, intervals, v, length=4)
             else:
                 parallel.select(model, inputs, intervals, v, length=4)
+
     def test_help_measures_nothing(self):
         """Nor overwrites the pictures and tables in results/."""
         paths = [path for path in (HERE / "experiments").glob("*.py")

@@ -4,7 +4,7 @@ from itertools import product
 
 import torch
 
-from dataset import to_digits, to_integer
+from dataset import in_order, to_digits, to_integer
 from deploy import add
 from proof.part1 import PAIRS
 
@@ -59,8 +59,15 @@ def find_counterexample(model, length=3000):
     for place, digits in sorted(found):
         a, b = map(to_integer, digits)
         a += 2 ** (place + 1)  # so that the wrong digit is asked for
-        first, second, exact = (to_digits(n, place + 3) for n in (a, b, a + b))
-        output = add(model, first, second)
-        if output != exact:
-            return a, b, next(i for i in range(place + 3) if output[i] != exact[i])
+        place = wrong_place(model, a, b, place + 3)
+        if place is not None:
+            return a, b, place
     return None
+
+
+def wrong_place(model, a, b, length):
+    """Lowest place of a + b, in so many digits, that a network gets wrong, or None."""
+    first, second, exact = (to_digits(n, length, model.order) for n in (a, b, a + b))
+    digits = zip(add(model, first, second), exact)
+    wrong = in_order([output != digit for output, digit in digits], model.order)
+    return wrong.index(True) if any(wrong) else None
