@@ -15,8 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from deploy import default_model  # first: it says what to do if torch is missing
-
+from deploy import default_model
 from models import WEIGHTS, load, user_errors, write_whole
 
 MARK = "{{networks}}"  # in the template, for the weights
@@ -42,10 +41,10 @@ def build(model, other):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add = parser.add_argument
-    add("--model", type=Path, help="Part 1: default runs/part1.pt, or the shipped one")
-    add("--out", type=Path, default=HERE / "adder.html", help="default: %(default)s")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    option = parser.add_argument
+    option("--model", type=Path, help="Part 1; default: runs/part1.pt, or else shipped")
+    option("--out", type=Path, default=HERE / "adder.html", help="default: %(default)s")
     arguments = parser.parse_args()
     with user_errors(parser):
         page = build(arguments.model or default_model(1), default_model(2)).encode()
