@@ -652,7 +652,7 @@ class Scripts(TemporaryFolder):
         (self.folder / "matplotlibrc").write_text(style, encoding="utf-8")
         for part, units, epochs in ((1, 10, 2), (2, 100, 1)):
             training = (f"train_part{part}.py", "--epochs", epochs)
-            trained = run(*training, MPLBACKEND="nonsense")
+            trained = run(*training, MPLBACKEND="nonsense", PYTHONOPTIMIZE="2")
             self.assertEqual(trained.returncode, 0, trained.stderr)
             self.assertEqual(trained.stdout.count("\nepoch "), epochs)
             plot = self.folder / "runs" / f"part{part}_loss.png"

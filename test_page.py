@@ -405,6 +405,11 @@ class Page(unittest.TestCase):
 
 @needs_shipped
 class Build(TemporaryFolder):
+    def setUp(self):
+        super().setUp()
+        self.addCleanup(os.chdir, Path.cwd())
+        os.chdir(self.folder)  # where no runs/part2.pt is, that the page would take
+
     def build(self, *arguments):
         """Status, output and errors of page/build.py."""
         return self.main(runpy.run_path(HERE / "page/build.py")["main"], *arguments)
@@ -428,6 +433,7 @@ class Build(TemporaryFolder):
             status, _, errors = self.build(*arguments)
             self.assertEqual(status, 2, errors)
             self.assertIn(problem, errors)
+            self.assertNotIn("Traceback", errors)
 
 
 if __name__ == "__main__":

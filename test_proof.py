@@ -1294,16 +1294,19 @@ class HandIn(TemporaryFolder):
     def test_what_cannot_be_made_gets_a_sentence(self):
         self.addCleanup(os.chdir, Path.cwd())
         os.chdir(self.folder)
-        with patch("sys.path", [str(HERE / "report"), *sys.path]), \
-                patch.dict("sys.modules", {"pypandoc": None}):  # not installed
-            sys.modules.pop("build", None)  # which may have found it
+        blocked = self.folder / "pypandoc.py"
+        blocked.write_text("raise ImportError('blocked')", encoding="utf-8")
+        ahead = [str(self.folder), str(HERE / "report")]
+        with patch("sys.path", ahead + sys.path), patch.dict("sys.modules"):
+            for name in ("build", "pypandoc"):  # which another test may have imported
+                sys.modules.pop(name, None)
             main = runpy.run_path(HERE / "report" / "handin.py")["main"]
         for first, last, words in (
             ("", "b", "'' cannot be a part of a folder's name"),
             ("a/b", "c", "'a/b' cannot be a part of a folder's name"),
             ("what?", "b", r"'what\?' cannot be a part of a folder's name"),
             ("a" * 300, "b", "too long|not found"),
-            ("Ada", "Lovelace", r"needs pypandoc and typst \(.*\); try pip"),
+            ("Ada", "Lovelace", r"needs pypandoc and typst \(blocked\); try pip"),
         ):
             status, _, errors = self.main(main, first, last)
             self.assertEqual(status, 2)

@@ -43,7 +43,8 @@ def build(model, other):
 def main():
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     option = parser.add_argument
-    option("--model", type=Path, help="Part 1; default: runs/part1.pt, or else shipped")
+    option("--model", type=Path,
+           help="Part 1: default runs/part1.pt, or the shipped one")
     option("--out", type=Path, default=HERE / "adder.html", help="default: %(default)s")
     arguments = parser.parse_args()
     with user_errors(parser):
