@@ -14,7 +14,7 @@ from train_part2 import part2
 
 TABLE = "part2_ablation.csv"
 VARIANTS = {  # name: (seeds, changes of the arguments of part2)
-    "the recipe": (60, {}),
+    "the recipe": (80, {}),
     "no runs": (10, {"runs": 0.0}),
     "numbers of all lengths": (10, {"min_digits": 1}),
     "no weight decay": (10, {"weight_decay": 0.0}),
