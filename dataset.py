@@ -21,8 +21,8 @@ from torch.utils.data import Dataset
 def to_digits(integer, length=0, order="lowest"):
     """Binary digits of a non-negative integer of any size, as a list of 0 and 1.
 
-    `length` pads them with zeros on the high side; without it no zero leads, but 0 is
-    [0]. Raises ValueError for a negative integer, and for one that does not fit.
+    `length` pads them with zeros on the high side; without it no zero leads, and 0
+    gives [0]. Raises ValueError for a negative integer, and for one that does not fit.
     """
     if integer < 0:
         raise ValueError("the number must not be negative: these digits have no sign")
@@ -40,7 +40,7 @@ def to_integer(digits, order="lowest"):
 
 
 def in_order(digits, order):
-    """Digits in an order, if they are lowest first; and the way back."""
+    """Turn digits, lowest first, into an order; or digits in that order back."""
     if order not in ("lowest", "highest"):
         raise ValueError(f"digits come lowest or highest first, not {order!r}")
     return digits if order == "lowest" else digits[::-1]
@@ -52,8 +52,8 @@ class BinaryAddition(Dataset):
     A sample is (inputs (T, 2), sum (T,)), with T one more than the longer sequence.
 
     size        samples in an epoch
-    min_digits  fewest and most digits of a sequence; lengths are drawn evenly; zeros
-    max_digits    may lead. At most 62, so that a sum fits into an int64
+    min_digits  fewest digits of a sequence; lengths are drawn evenly; zeros may lead
+    max_digits  most digits of a sequence: up to 62, so that a sum fits into an int64
     order       "lowest" or "highest" digit first
     length      time steps that shorter samples are padded to
     runs        share of the samples with a run of columns 0 + 1 or 1 + 0, of any length
@@ -88,9 +88,9 @@ class BinaryAddition(Dataset):
         """
         digits, lengths = self._draw(len(indices))
         steps = max(self.length, int(lengths.max()) + 1)
-        digits = pad(digits, (0, 0, 0, steps - self.max_digits))
+        digits = pad(digits, (0, 0, 0, steps - self.max_digits))  # crops, if negative
         places = torch.arange(steps)
-        totals = (digits.sum(2) << places).sum(1, keepdim=True)
+        totals = (digits.sum(2) << places).sum(1, keepdim=True)  # as integers
         sums = (totals >> places) & 1
         if self.order == "highest":
             digits, sums = digits.flip(1), sums.flip(1)

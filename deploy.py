@@ -88,7 +88,7 @@ def parse(parser):
     arguments = parser.parse_intermixed_args()
     a, b = arguments.integers
     short = [word for word in sys.argv if len(word) < 99]
-    typed = {int(f"0{word}") for word in short if set(word) <= {"0", "1"}}
+    typed = {int(f"0{word}") for word in short if set(word) <= {"0", "1"}}  # binary?
     if max(a, b) > 1 and {a, b} <= typed:
         print(f"note: read as decimal; for binary, write 0b{a} 0b{b}", file=sys.stderr)
     if arguments.part == 2 and max(a, b).bit_length() > DIGITS:

@@ -67,7 +67,7 @@ class RankOne(nn.Module):
         return torch.outer(u, v)
 
     def right_inverse(self, matrix):
-        """u and v of a matrix of rank one, for torch to start from."""
+        """u and v to start from: column and row of the matrix's largest entry."""
         row, column = divmod(matrix.abs().argmax().item(), matrix.shape[1])
         return matrix[:, column] / matrix[row, column], matrix[row]
 
@@ -79,7 +79,7 @@ class SynchronousAdder(Adder):
     `counting`, unit j starts as relu(x₁ + x₂ + s - k_j), switching on at k_j, spread
     over what a column and its carry add up to, and s = v·h with small random v. The
     digit alternates with that total, and so do the signs of the output weights: else
-    all units that read 0 + 0 may be switched off, for good (a dying ReLU).
+    training may switch off all units at 0 + 0, for good (a dying ReLU).
     """
 
     part = 1
@@ -118,7 +118,7 @@ def rings(hidden, ring):
 
     Unit k feeds unit k + 1, and a ring's last unit its first: what enters comes by
     again `ring` steps later, when Part 2 has to answer (see Keller et al. 2024). The
-    noise lets the rings differ, and is all that units too few for a ring get.
+    noise lets the rings differ; units left over, too few for a ring, get only that.
     """
     matrix = 0.01 * torch.randn(hidden, hidden)
     for k in range(hidden - hidden % ring):

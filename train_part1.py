@@ -57,8 +57,8 @@ def train(model, data, lr, weight_decay=0.0, clip=None, recent=None, epochs=100)
 
     lr      peak of the learning rate, which rises to it and then falls to nearly zero
     clip    largest norm of a gradient, which can explode in a ReLU RNN; None: any
-    recent  10: at a yield, the model has the average of the weights over about the last
-            tenth of the steps (Shamir & Zhang 2013); the loss is of the latest ones
+    recent  if n, the weights at a yield are the average over about the last 1/n of the
+            steps (Shamir & Zhang 2013); the loss is of the latest ones
 
     Raises FloatingPointError if the loss is not finite.
     """
@@ -93,7 +93,7 @@ def train(model, data, lr, weight_decay=0.0, clip=None, recent=None, epochs=100)
         if recent:
             vector_to_parameters(average, weights)
         with torch.no_grad():
-            model.to(device)  # an nn.RNN lets go of the graph, so that it can be copied
+            model.to(device)  # else an nn.RNN keeps its graph, and deepcopy fails
         yield total / len(loader)
 
 

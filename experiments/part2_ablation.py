@@ -48,7 +48,7 @@ def margin(row):
 def draw(rows):
     figure, axes = new_figure(height=2.2, share=0.52)
     variants = {v: [row for row in rows if row["variant"] == v] for v in VARIANTS}
-    draw_dots(axes, variants, margin, lambda row: margin(row) > 0, "none found")
+    draw_dots(axes, variants, margin, lambda row: margin(row) > 0, "none wrong")
     axes.axvline(0, color="black", linewidth=1)
     axes.set_xlabel("smallest margin found (below 0: a wrong sum)")
     figure.suptitle("Runs, full length and clipping matter most")

@@ -54,7 +54,7 @@ def draw(states, shares):
     for ring in range(6):
         left.axhline(T * ring - 0.5, color=ORANGE, linewidth=0.7)
     left.set_title("Digits move around\nthe rings as stripes")
-    left.set_ylabel("unit (between lines: a ring)")
+    left.set_ylabel("unit (lines part the rings)")
     grid = [100 * torch.tensor(row + [torch.nan] * (T - len(row))) for row in shares]
     box |= {"origin": "lower", "extent": (0.5, 34.5, -0.5, 16.5), "vmin": 90}
     image = right.imshow(torch.stack(grid, dim=1), vmax=100, **box)
