@@ -14,7 +14,6 @@ usual one ("highest"). Digits of samples are floats, 0.0 or 1.0; T is their numb
 """
 
 import torch
-from torch.nn.functional import pad
 from torch.utils.data import Dataset
 
 
@@ -57,8 +56,7 @@ class BinaryAddition(Dataset):
     order       "lowest" or "highest" digit first
     length      time steps that shorter samples are padded to
     runs        share of the samples with a run of columns 0 + 1 or 1 + 0, of any length
-                  at any place, for a carry to travel through. In fair digits, the
-                  default, every second column on average sets the carry anew
+                  at any place, for a carry to travel through; fair digits have few
 
     Draws come from torch's global generator; each DataLoader worker has its own.
     Raises ValueError for arguments that would draw something else.
@@ -86,18 +84,15 @@ class BinaryAddition(Dataset):
 
         Zeros on the high side leave the sum the same, so every digit counts.
         """
-        digits, lengths = self._draw(len(indices))
+        numbers, lengths = self._draw(len(indices))
         steps = max(self.length, int(lengths.max()) + 1)
-        digits = pad(digits, (0, 0, 0, steps - self.max_digits))  # crops, if negative
-        places = torch.arange(steps)
-        totals = (digits.sum(2) << places).sum(1, keepdim=True)  # as integers
-        sums = (totals >> places) & 1
-        if self.order == "highest":
-            digits, sums = digits.flip(1), sums.flip(1)
+        places = torch.tensor(in_order(range(steps), self.order))
+        digits = (numbers >> places[:, None]) & 1
+        sums = (numbers.sum(2) >> places) & 1
         return list(zip(digits.float(), sums.float()))
 
     def _draw(self, count):
-        """Digits (count, max_digits, 2), lowest first, and lengths (count, 1, 2)."""
+        """Random integers, and the number of digits of each, both (count, 1, 2)."""
         places = torch.arange(self.max_digits)
         digits = torch.randint(2, (count, self.max_digits, 2))
         if self.runs:
@@ -106,4 +101,5 @@ class BinaryAddition(Dataset):
             run &= torch.rand(count, 1) < self.runs
             digits[..., 1][run] = 1 - digits[..., 0][run]
         lengths = torch.randint(self.min_digits, self.max_digits + 1, (count, 1, 2))
-        return digits * (places[:, None] < lengths), lengths
+        numbers = (digits << places[:, None]).sum(1, keepdim=True)
+        return numbers % 2**lengths, lengths

@@ -8,8 +8,8 @@
 The sum on the line `output` is the network's; Python's + only checks it.
 """
 
-import argparse
 import sys
+from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from pathlib import Path
 
 import torch
@@ -55,11 +55,10 @@ def default_model(part):
     return shipped.relative_to(here) if shipped.is_relative_to(here) else shipped
 
 
-def describe(path, checkpoint):
+def describe(path, facts):
     """Which file a checkpoint is, what it is, and where it comes from."""
-    seed, epoch = (ascii(checkpoint.get(name)) for name in ("seed", "epoch"))
-    return (f"{path}: Part {checkpoint['part']}, {checkpoint['hidden']} ReLU units,"
-            f" seed {seed:.20}, epoch {epoch:.20}")
+    return (f"{path}: Part {facts['part']}, {facts['hidden']} ReLU units,"
+            f" seed {facts.get('seed')!a:.20}, epoch {facts.get('epoch')!a:.20}")
 
 
 def integer(text):
@@ -67,11 +66,10 @@ def integer(text):
     try:
         number = int(text, 0 if set(text) & set("xXbBoO") else 10)
     except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text[:40]!r} is not an integer; write 180, 0xb4, 0b10110100 or 0o264."
-        ) from None
+        raise ArgumentTypeError(
+            f"{text[:40]!r} is not an integer; write 180, 0xb4, 0b10110100 or 0o264.")
     if number < 0:
-        raise argparse.ArgumentTypeError(f"{text[:40]} is negative; give 0 or more.")
+        raise ArgumentTypeError(f"{text[:40]} is negative; give 0 or more.")
     return number
 
 
@@ -87,9 +85,8 @@ def parse(parser):
     option("--device", choices=("auto", "cpu", "cuda"), default="auto")
     arguments = parser.parse_intermixed_args()
     a, b = arguments.integers
-    short = [word for word in sys.argv if len(word) < 99]
-    typed = {int(f"0{word}") for word in short if set(word) <= {"0", "1"}}  # binary?
-    if max(a, b) > 1 and {a, b} <= typed:
+    typed = {int(f"0{word}") for word in sys.argv if set(word) <= {"0", "1"}}
+    if 1 < max(a, b) < 10**98 and {a, b} <= typed:
         print(f"note: read as decimal; for binary, write 0b{a} 0b{b}", file=sys.stderr)
     if arguments.part == 2 and max(a, b).bit_length() > DIGITS:
         parser.error(f"Part 2 remembers numbers of {DIGITS} binary digits, to 65535;"
@@ -98,9 +95,8 @@ def parse(parser):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-        fromfile_prefix_chars="@")
+    parser = ArgumentParser(description=__doc__, fromfile_prefix_chars="@",
+                            formatter_class=RawDescriptionHelpFormatter)
     with user_errors(parser):
         arguments = parse(parser)
         part, (a, b) = arguments.part, arguments.integers

@@ -39,7 +39,7 @@ class Adder(nn.Module):
 
     def __init__(self, hidden, noise, delayed=False):
         super().__init__()
-        if not 1 <= hidden <= 1000:
+        if not 1 <= hidden <= 1000:  # what proof/part2.py covers
             raise ValueError(f"a network has 1 to 1000 hidden units, not {hidden}")
         self.hidden, self.noise, self.delayed = hidden, noise, delayed
         self.rnn = nn.RNN(2, hidden, nonlinearity="relu", batch_first=True)
@@ -90,8 +90,7 @@ class SynchronousAdder(Adder):
         super().__init__(hidden, noise)
         if counting:
             with torch.no_grad():
-                v = 0.3 * self.rnn.weight_hh_l0[0]
-                self.rnn.weight_hh_l0.copy_(v.expand(hidden, hidden))
+                self.rnn.weight_hh_l0[:] = 0.3 * self.rnn.weight_hh_l0[0]
                 self.rnn.weight_ih_l0.fill_(1)
                 self.rnn.bias_ih_l0.copy_(-torch.linspace(-0.4, 2.75, hidden))
                 self.rnn.bias_hh_l0.zero_()
@@ -268,8 +267,7 @@ def user_errors(parser):
         yield
         print(end="", flush=True)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        parser.exit(130, "interrupted\n")
     except (UserError, FloatingPointError) as error:
         parser.error(str(error))
     except BrokenPipeError:  # who reads the output, say head, has enough
@@ -278,6 +276,7 @@ def user_errors(parser):
         parser.error(f"{error.filename or 'output'}: {error.strerror}.")
     except Exception as error:  # with its place in these files, for who changes them
         here = [line for line in traceback.extract_tb(error.__traceback__)
-                if Path(line.filename).parent == Path(__file__).parent]
+                if Path(line.filename).is_relative_to(Path(__file__).parent)
+                and "site-packages" not in line.filename]
         place = f"{Path(here[-1].filename).name}, line {here[-1].lineno}"
         parser.error(f"{type(error).__name__}: {error} ({place})")

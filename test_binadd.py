@@ -11,6 +11,7 @@ import functools
 import inspect
 import io
 import itertools
+import math
 import os
 import pickle
 import random
@@ -554,7 +555,7 @@ class Training(unittest.TestCase):
         twin.load_state_dict(model.state_dict())
         other = torch.optim.Adam(twin.parameters(), 1e-2)
         schedule = torch.optim.lr_scheduler.OneCycleLR(other, 1e-2, 3)
-        for _ in train_part1.train(model, samples, 1e-2, 0.0, None, None, epochs=3):
+        for _ in train_part1.train(model, samples, 1e-2, epochs=3):
             copy.deepcopy(model)
             self.assertTrue(model.training)
             train_part1.evaluate(model, torch.zeros(1, 3, 2), torch.zeros(1, 3))
@@ -571,7 +572,7 @@ class Training(unittest.TestCase):
         samples = BinaryAddition().__getitems__(range(128))
         vectors = []
         for data, epochs, recent in (
-            (samples, 2, None),  # two epochs of one step
+            (samples, 2, math.inf),  # two epochs of one step
             (2 * samples, 1, 10),  # one epoch of the same two steps
             (samples, 2, 10),
         ):
@@ -804,6 +805,18 @@ class Scripts(TemporaryFolder):
                 self.assertNotIn("Traceback", errors)
                 if type(error) is RuntimeError and "stderr" not in closed:
                     self.assertIn("thread (test_binadd.py, line ", errors)
+
+    def test_an_error_names_the_last_place_in_our_files(self):
+        for path, place in (("proof/theirs.py", "theirs.py, line 1"),
+                            ("venv/lib/site-packages/x.py", "test_binadd.py, line ")):
+            code = compile("raise KeyError('x')", HERE / path, "exec")
+            def fail():
+                with models.user_errors(argparse.ArgumentParser()):
+                    exec(code)
+
+            status, _, errors = self.main(fail)
+            self.assertEqual(status, 2)
+            self.assertIn(f"KeyError: 'x' ({place}", errors)
 
     @unittest.skipIf(os.name == "nt", "Windows sends no SIGINT to one process")
     def test_ctrl_c_in_a_terminal_keeps_the_model_and_the_plot(self):

@@ -52,29 +52,27 @@ def part1(
     return dict(model=model, data=data, lr=lr, clip=clip), held_out
 
 
-def train(model, data, lr, weight_decay=0.0, clip=None, recent=None, epochs=100):
+def train(model, data, lr, weight_decay=0.0, clip=None, recent=math.inf, epochs=100):
     """Train, and yield the mean loss of each epoch; the model may then be used.
 
     lr      peak of the learning rate, which rises to it and then falls to nearly zero
     clip    largest norm of a gradient, which can explode in a ReLU RNN; None: any
-    recent  if n, the weights at a yield are the average over about the last 1/n of the
-            steps (Shamir & Zhang 2013); the loss is of the latest ones
+    recent  at a yield, the model has the average of the weights over about the last
+            1/recent of the steps (Shamir & Zhang 2013); the loss is of the latest ones
 
     Raises FloatingPointError if the loss is not finite.
     """
     weights = list(model.parameters())
     device = weights[0].device
     latest = average = parameters_to_vector(weights).detach()
-    steps = 0
     loader = DataLoader(data, BATCH)
     optimizer = AdamW(weights, lr, weight_decay=weight_decay)
     schedule = OneCycleLR(optimizer, lr, total_steps=epochs * len(loader))
-    for _ in range(epochs):
+    for epoch in range(epochs):
         model.train()
-        if recent:
-            vector_to_parameters(latest, weights)
+        vector_to_parameters(latest, weights)
         total = 0.0
-        for inputs, sums in loader:
+        for step, (inputs, sums) in enumerate(loader, epoch * len(loader)):
             logits = model(inputs.to(device))
             loss = binary_cross_entropy_with_logits(logits, sums.to(device))
             optimizer.zero_grad()
@@ -83,15 +81,12 @@ def train(model, data, lr, weight_decay=0.0, clip=None, recent=None, epochs=100)
                 clip_grad_norm_(weights, clip)
             optimizer.step()
             schedule.step()
-            if recent:
-                latest = parameters_to_vector(weights).detach()
-                average = average.lerp(latest, recent / (steps + recent))
-                steps += 1
+            latest = parameters_to_vector(weights).detach()
+            average = average.lerp(latest, 1 / (1 + step / recent))
             total += loss.item()
         if not math.isfinite(total):
             raise FloatingPointError("the loss diverged; try another --seed.")
-        if recent:
-            vector_to_parameters(average, weights)
+        vector_to_parameters(average, weights)
         with torch.no_grad():
             model.to(device)  # else an nn.RNN keeps its graph, and deepcopy fails
         yield total / len(loader)

@@ -39,7 +39,7 @@ class CausalCNN(nn.Sequential):
 def train_cnn(seed):
     torch.manual_seed(seed)
     cnn, data = CausalCNN(), part1()[0]["data"]
-    losses = list(train(cnn, data, 5e-3, 0.0, clip=1.0, recent=None, epochs=20))
+    losses = list(train(cnn, data, 5e-3, clip=1.0, epochs=20))
     print(f"CNN {seed}: loss {losses[-1]:.1e}", flush=True)
     return cnn
 

@@ -5,6 +5,8 @@
 Writes results/part2_ablation.csv, a row a network, and part2_ablation.png.
 """
 
+import math
+
 from common import NETWORKS, draw_dots, new_figure, parse, save_figure, sweep
 from common import train_network
 
@@ -20,7 +22,7 @@ VARIANTS = {  # name: (seeds, changes of the arguments of part2)
     "no weight decay": (10, {"weight_decay": 0.0}),
     "no clipping": (10, {"clip": None}),
     "no noise": (10, {"noise": 0.0}),
-    "no averaging": (20, {"recent": None}),
+    "no averaging": (20, {"recent": math.inf}),
 }
 
 

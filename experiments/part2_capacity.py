@@ -25,7 +25,7 @@ def settings(digits, hidden):
     """Part 2's settings for numbers of so many digits."""
     training, _ = part2(partial(DelayedAdder, ring=digits + 1), hidden)
     sums = partial(BinaryAddition, min_digits=digits, max_digits=digits,
-                   length=digits + 1, order="highest")
+                   order="highest")
     training["data"] = sums(100 * BATCH, runs=training["data"].runs)
     return training, sums(4096)
 

@@ -73,7 +73,7 @@ if __name__ == "__main__":
     prepare_device("cpu")
     torch.manual_seed(0)
     model, _ = load(ROOT / "pretrained" / "part2.pt", part=2)
-    data = BinaryAddition(SAMPLES, min_digits=16, order=model.order, length=T)
+    data = BinaryAddition(SAMPLES, min_digits=16, order=model.order)
     inputs, sums = next(iter(DataLoader(data, SAMPLES)))
     states = hidden_states(model, inputs).unbind(1)
     shares = list(map(readable, states, digits_to_read(inputs, sums)))

@@ -8,6 +8,8 @@ exactly n digits each, for every n, padded to 17. Writes results/part2_plain.csv
 a network.
 """
 
+import math
+
 from common import NETWORKS, parse, sweep, train_network
 
 import torch
@@ -33,7 +35,7 @@ def measure(rate, seed):
     """Row of the table: one network trained, and its shares of digits and sums."""
     changes = {
         "network": plain_adder, "noise": 0.0, "min_digits": 1, "runs": 0.0,
-        "lr": float(rate), "weight_decay": 0.0, "recent": None,
+        "lr": float(rate), "weight_decay": 0.0, "recent": math.inf,
     }
     path = NETWORKS / f"part2 plain {rate} {seed}.pt"
     train_network(part2, seed, changes, path=path)

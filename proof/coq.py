@@ -335,9 +335,10 @@ def ask(folder, name, definitions, theorem, terms):
 
 def main():
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    add = parser.add_argument
-    add("--model", type=Path, help="default: runs/part1.pt, or else the shipped one")
-    add("--export", type=Path, metavar="FILE.v", help="write the Coq file, and stop")
+    option = parser.add_argument
+    option("--model", type=Path, help="default: runs/part1.pt, or else the shipped one")
+    option("--export", type=Path, metavar="FILE.v",
+           help="write the Coq file, and stop")
     arguments = parser.parse_args()
     with user_errors(parser):
         path = arguments.model or default_model(1)

@@ -129,10 +129,10 @@ def build(name, path):
 
 def main():
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    add = parser.add_argument
-    add("--name", default="[FIRST NAME LAST NAME]", help="the author's, for page one")
-    add("--examples", action="store_true", help="run Question 4's deployments anew")
-    add("--out", type=Path, default=HERE / "report.pdf", help="the PDF to write")
+    option = parser.add_argument
+    option("--name", default="[FIRST NAME LAST NAME]", help="the author, for page one")
+    option("--examples", action="store_true", help="run Question 4's deployments anew")
+    option("--out", type=Path, default=HERE / "report.pdf", help="the PDF to write")
     arguments = parser.parse_args()
     with user_errors(parser):
         if arguments.examples:
