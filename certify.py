@@ -21,12 +21,14 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
+if __name__ == "__main__":  # status 1 means not proven: an import that fails gives 2
+    sys.excepthook = lambda *error: sys.exit(sys.__excepthook__(*error) or 2)
+
 import torch
 
-from deploy import default_model, describe
+from deploy import SHIPPED, default_model, describe
 from models import UserError, fingerprint, load, prepare_device, user_errors
 from proof import find_any_rank, part1, part2
-from proof.picture import draw
 from proof.search import find_counterexample, wrong_place
 
 
@@ -80,7 +82,7 @@ def print_counterexample(part, path, a=None, b=None, place=None):
 
 def deploy_command(part, path, a, b):
     """Command that adds with this network from the current folder, to be pasted."""
-    python, script = sys.executable, Path(__file__).absolute().with_name("deploy.py")
+    python, script = sys.executable, SHIPPED.with_name("deploy.py")
     found = shutil.which("python")
     if found and os.path.normcase(found) == os.path.normcase(python):
         python = "python"
@@ -143,6 +145,8 @@ def print_cases(verdict):
 def try_to_draw(weights, verdict, picture):
     """Draw the carry line, or say why not: the verdict is worth more."""
     try:
+        from proof.picture import draw  # here, as matplotlib may fail at once
+
         draw(weights, verdict, picture)
         print(f"wrote {picture}")
     except Exception as error:  # a full disk, or what matplotlib comes up with
@@ -216,6 +220,7 @@ def main():
         arguments = parser.parse_args()
         part = arguments.part
         device = prepare_device(arguments.device if part == 2 else "cpu")
+        torch.set_num_threads(1)  # OpenMP ends with status 1 if it gets no more
         path = arguments.model or default_model(part)
         model, checkpoint = load(path, part)
         weights = checkpoint["state_dict"]

@@ -177,7 +177,7 @@ def write_whole(path, content):
     """Write bytes to a file, whole or not at all. Raises OSError if that fails."""
     target = Path(os.path.realpath(path))  # a link stays a link
     if target.exists() and not target.is_file():  # a device, such as /dev/null
-        return target.write_bytes(content)
+        return Path(path).write_bytes(content)
     unfinished = target.with_name(f"unfinished-{os.urandom(8).hex()}")
     try:
         unfinished.write_bytes(content)
@@ -273,7 +273,8 @@ def user_errors(parser):
     except BrokenPipeError:  # who reads the output, say head, has enough
         sys.exit(2)
     except OSError as error:
-        parser.error(f"{error.filename or 'output'}: {error.strerror}.")
+        name = error.filename2 or error.filename or "output"  # 2: what a copy writes
+        parser.error(f"{name}: {error.strerror}.")
     except Exception as error:  # with its place in these files, for who changes them
         here = [line for line in traceback.extract_tb(error.__traceback__)
                 if Path(line.filename).is_relative_to(Path(__file__).parent)

@@ -464,7 +464,12 @@ class Checkpoints(TemporaryFolder):
         self.assertEqual(list(self.folder.iterdir()), [self.path])
 
     def test_a_write_that_fails_names_the_file(self):
-        for path in (self.folder / "missing" / "file", self.folder):
+        linked = self.folder / "linked"
+        try:
+            linked.symlink_to(self.folder)  # as a Mac's temporary folder is
+        except OSError:
+            linked = self.folder  # Windows asks for a privilege
+        for path in (linked / "missing" / "file", self.folder, linked):
             with self.assertRaises(OSError) as caught:
                 models.write_whole(path, b"new")
             self.assertEqual(caught.exception.filename, str(path))
@@ -817,6 +822,15 @@ class Scripts(TemporaryFolder):
             status, _, errors = self.main(fail)
             self.assertEqual(status, 2)
             self.assertIn(f"KeyError: 'x' ({place}", errors)
+
+    def test_a_copy_that_fails_names_what_it_writes(self):
+        def fail():
+            with models.user_errors(argparse.ArgumentParser()):
+                raise OSError(28, "no space", "from.py", None, "to.py")
+
+        status, _, errors = self.main(fail)
+        self.assertEqual(status, 2)
+        self.assertIn("error: to.py: ", errors)
 
     @unittest.skipIf(os.name == "nt", "Windows sends no SIGINT to one process")
     def test_ctrl_c_in_a_terminal_keeps_the_model_and_the_plot(self):

@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import random
+import re
 import runpy
 import shutil
 import subprocess
@@ -421,6 +422,16 @@ class Build(TemporaryFolder):
         self.assertEqual(out.read_text("utf-8"), PAGE.read_text("utf-8"),
                          "page/adder.html is old: python page/build.py")
         self.assertLess(out.stat().st_size, 150_000)
+
+    def test_any_seed_can_be_shown(self):
+        model, out = self.folder / "odd.pt", self.folder / "page.html"
+        for seed in (2**63 - 1, float("nan"), b"bytes", "</script><b>"):
+            models.save(models.load(SHIPPED[1], 1)[0], model, 1, 0.5, seed)
+            status, _, errors = self.build("--model", model, "--out", out)
+            self.assertEqual((status, errors), (0, ""))
+            page = out.read_text("utf-8")
+            networks = re.search(r'id="networks"[^>]*>(.*?)</script>', page, re.S)[1]
+            self.assertEqual(json.loads(networks)["part1"]["seed"], ascii(seed)[:20])
 
     def test_bad_use_gets_a_sentence(self):
         for arguments, problem in (

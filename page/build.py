@@ -29,15 +29,16 @@ def pack(path, part):
     checkpoint = load(path, part)[1]
     arrays = [checkpoint["state_dict"][name].numpy() for name in WEIGHTS]
     content = b"".join(array.astype("<f4").tobytes() for array in arrays)
-    facts = {name: checkpoint.get(name) for name in ("hidden", "seed", "sha256")}
-    return facts | {"weights": base64.b64encode(content).decode()}
+    facts = {name: checkpoint[name] for name in ("hidden", "sha256")}
+    return facts | {"seed": f"{checkpoint.get('seed')!a:.20}",
+                    "weights": base64.b64encode(content).decode()}
 
 
 def build(model, other):
     """Text of the page for the checkpoints of a Part 1 and a Part 2 network."""
     networks = json.dumps({"part1": pack(model, 1), "part2": pack(other, 2)})
     template = (HERE / "template.html").read_text(encoding="utf-8")
-    return template.replace(MARK, networks)
+    return template.replace(MARK, networks.replace("<", r"\u003c"))  # no end of script
 
 
 def main():

@@ -27,6 +27,10 @@ from textwrap import fill
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
+if __name__ == "__main__":  # status 1 means rejected: an import that fails gives 2
+    sys.excepthook = lambda *error: sys.exit(sys.__excepthook__(*error) or 2)
+
+import torch
 
 from deploy import SHIPPED, default_model, describe
 from models import UserError, fingerprint, load, prepare_device
@@ -343,6 +347,7 @@ def main():
     with user_errors(parser):
         path = arguments.model or default_model(1)
         prepare_device("cpu")
+        torch.set_num_threads(1)  # OpenMP ends with status 1 if it gets no more
         model, checkpoint = load(path, 1)
         print("model    ", describe(path, checkpoint), flush=True)
         weights = checkpoint["state_dict"]

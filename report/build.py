@@ -9,7 +9,9 @@ in REPORT.md do not reach the PDF, but those of LAYOUT place columns and figures
 """
 
 import argparse
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +19,9 @@ from pathlib import Path
 try:
     import pypandoc
     import typst
+
+    pinned = shutil.which("pandoc", path=Path(pypandoc.__file__).with_name("files"))
+    os.environ.setdefault("PYPANDOC_PANDOC", pinned or "pandoc")  # else the newest
 except ImportError as error:
     pypandoc, missing = None, error
 
@@ -94,7 +99,8 @@ def to_typst(text, name):
         text = re.sub(f"<!-- {comment} -->", block, text)
     text = re.sub(r"[ \t]*<!--.*?-->\n?", "", text, flags=re.DOTALL)
     variables = {"papersize": "a4", "fontsize": "9.6pt", "header-includes": STYLE}
-    options = ["--standalone", "--columns=82", f"--metadata=author:{name}"]
+    options = ["--standalone", "--columns=82", f"--metadata=author:{name}",
+               f"--data-dir={HERE}"]  # where no template of the user's is
     options += [f"--variable={key}:{value}" for key, value in variables.items()]
     try:
         source = pypandoc.convert_text(text, TARGET, "markdown", extra_args=options)

@@ -15,11 +15,12 @@ import shutil
 import sys
 from pathlib import Path
 
-from build import ROOT, build, user_errors
+from build import ROOT, UserError, build, user_errors
 
-NO_SOURCE = {"runs", "venv", "__pycache__", "report.pdf"}
+NO_SOURCE = {"runs", "venv", "__pycache__", "report.pdf", "pyvenv.cfg"}
 ENVIRONMENT = "pyvenv.cfg", "conda-meta"  # what a folder of Python packages has
-FIELD = re.compile(r"""^NAME = ("[^"\n]*"|'[^'\n]*')""", re.MULTILINE)
+PACKAGES = {"bin", "include", "lib", "lib64", "scripts", "share"}  # and has in it
+FIELD = re.compile(r"""(?m)^NAME = ("[^"\\\n]*"|'[^'\\\n]*')(?=[ \t]*(#.*)?$)""")
 
 
 def main():
@@ -63,9 +64,10 @@ def make(name, folder):
 def source_files(root):
     """Files of the project, without hidden ones, environments and what was made."""
     for place, folders, files in os.walk(root):
+        if Path(place) == root and is_environment(root):  # made with: venv .
+            folders[:] = [name for name in folders if name.lower() not in PACKAGES]
         inside = [Path(place, name) for name in folders if is_source(name)]
-        folders[:] = [path.name for path in inside
-                      if not any((path / name).exists() for name in ENVIRONMENT)]
+        folders[:] = [path.name for path in inside if not is_environment(path)]
         paths = (Path(place, name) for name in files if is_source(name))
         yield from (path for path in paths if path.is_file())  # no pipe, no dead link
 
@@ -75,14 +77,21 @@ def is_source(name):
     return not (handed_in or name in NO_SOURCE or name.startswith("."))
 
 
+def is_environment(folder):
+    return any((folder / name).exists() for name in ENVIRONMENT)
+
+
 def edit(path, change):
     """Change the text of a file by a function."""
-    path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
+    path.write_text(change(path.read_text(encoding="utf-8-sig")), encoding="utf-8")
 
 
 def fill_in(name, notebook):
     """Text of the notebook, with a name in the cell that asks for it, if one does."""
-    notebook = json.loads(notebook)
+    try:
+        notebook = json.loads(notebook)
+    except ValueError as error:  # with the marks of a merge, say
+        raise UserError(f"binadd.ipynb is no notebook: {error}.") from None
     for cell in notebook["cells"]:
         text = "".join(cell["source"])  # of a string, or of lines
         if cell["cell_type"] == "code" and FIELD.search(text):
