@@ -68,7 +68,8 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     rows = []
     for part, settings in enumerate((part1, part2), start=1):
-        times = [[milliseconds(settings, way) for way in WAYS] for _ in range(rounds)]
+        times = [[milliseconds(settings, way) for way in WAYS]
+                 for _ in range(rounds + 1)][1:]  # the first warms up
         for i, way in enumerate(WAYS):
             ratios = sorted(turn[i] / turn[0] for turn in times)
             median = statistics.median(turn[i] for turn in times)
