@@ -276,8 +276,9 @@ def user_errors(parser):
         name = error.filename2 or error.filename or "output"  # 2: what a copy writes
         parser.error(f"{name}: {error.strerror}.")
     except Exception as error:  # with its place in these files, for who changes them
+        root = Path(__file__).parent
         here = [line for line in traceback.extract_tb(error.__traceback__)
-                if Path(line.filename).is_relative_to(Path(__file__).parent)
-                and "site-packages" not in line.filename]
+                if Path(line.filename).is_relative_to(root)
+                and "site-packages" not in line.filename.removeprefix(str(root))]
         place = f"{Path(here[-1].filename).name}, line {here[-1].lineno}"
         parser.error(f"{type(error).__name__}: {error} ({place})")

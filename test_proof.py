@@ -1134,7 +1134,8 @@ class Experiments(TemporaryFolder):
             for text in shown
             if text.startswith("```")
         ).split("\n\n\n")
-        if not any(cell.get("outputs") for cell in notebook["cells"]):
+        handed_in = not (HERE / ".ci").exists()
+        if handed_in and not any(cell.get("outputs") for cell in notebook["cells"]):
             self.skipTest("the notebook's outputs were cleared")
         self.assertEqual(len(blocks), 15)  # functions and classes
         for block in blocks:
